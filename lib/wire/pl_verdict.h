@@ -36,7 +36,6 @@
 	V(NO_KEY, 0x27, "no_key", "the appliance lacks the key for this certificate")            \
 	V(UNSURE, 0x28, "unsure", "the table could not tell: ask again")                         \
 	V(NO_RULE, 0x29, "no_rule", "no rule for this kind of certificate")                      \
-	V(DRAINING, 0x2a, "draining", "the appliance is shutting down: ask another")             \
 	V(NO_ANSWER, 0x30, "no_answer", "the appliance did not answer (said by the client)")
 
 enum pl_verdict {

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include "verify/pl_gateway.h"
+
+#include <errno.h>
+
+/* Open addressing at half load or less; linear probing keeps a look-up in one line, mostly. */
+struct slot {
+	uint64_t key; /* id << 8 | epoch */
+	uint32_t gateway;
+	uint32_t used;
+};
+
+struct pl_gateway_set {
+	struct slot *slots;
+	struct pl_gateway *gateways;
+	uint32_t *ids; /* by idx */
+	uint64_t slot_mask;
+	uint32_t gateway_cnt; /* with epochs */
+	uint32_t id_cnt;
+};
+
+static uint64_t key_of(uint32_t id, uint8_t epoch)
+{
+	return (uint64_t)id << 8 | epoch;
+}
+
+static int conf_cmp(const void *pa, const void *pb)
+{
+	const struct pl_gateway_conf *const *a = pa, *const *b = pb;
+	uint64_t ka = key_of((*a)->id, (*a)->epoch), kb = key_of((*b)->id, (*b)->epoch);
+
+	return (ka > kb) - (ka < kb);
+}
+
+/* Refuse a list that contradicts itself, before any key is made. */
+static int confs_check(const struct pl_gateway_conf *const *sorted, uint32_t conf_cnt,
+		       uint32_t *id_cnt, uint32_t *bad_id)
+{
+	uint32_t ids = 0, epochs = 0;
+
+	for (uint32_t i = 0; i < conf_cnt; i++) {
+		bool same_id = i > 0 && sorted[i]->id == sorted[i - 1]->id;
+
+		epochs = same_id ? epochs + 1 : 1;
+		ids += same_id ? 0 : 1;
+		*bad_id = sorted[i]->id;
+		if (same_id && sorted[i]->epoch == sorted[i - 1]->epoch)
+			return -EEXIST;
+		if (epochs > PL_GATEWAY_EPOCHS_MAX)
+			return -ERANGE;
+		if (ids > PL_GATEWAY_MAX)
+			return -E2BIG;
+	}
+	*id_cnt = ids;
+	return 0;
+}
+
+static int gateway_fill(struct pl_gateway *g, const struct pl_seal *s,
+			const struct pl_gateway_conf *c, uint32_t idx)
+{
+	uint8_t key[PL_SEAL_KEY_SIZE];
+	struct pl_seal_key *made = NULL;
+	int ret;
+
+	*g = (struct pl_gateway){.id = c->id, .epoch = c->epoch, .idx = idx};
+	pl_seal_derive(key, c->root, PL_SEAL_DIR_REQUEST, c->epoch, c->id);
+	ret = pl_seal_key_create(s, key, &made);
+	if (ret == 0) {
+		g->request_key = made;
+		pl_seal_derive(key, c->root, PL_SEAL_DIR_REPLY, c->epoch, c->id);
+		ret = pl_seal_key_create(s, key, &made);
+		if (ret == 0)
+			g->reply_key = made;
+	}
+	explicit_bzero(key, sizeof(key));
+	return ret;
+}
+
+static void slot_add(struct pl_gateway_set *set, uint32_t gateway)
+{
+	const struct pl_gateway *g = &set->gateways[gateway];
+	uint64_t key = key_of(g->id, g->epoch);
+	uint64_t at = pl_mix64(key) & set->slot_mask;
+
+	while (set->slots[at].used != 0)
+		at = (at + 1) & set->slot_mask;
+	set->slots[at] = (struct slot){.key = key, .gateway = gateway, .used = 1};
+}
+
+static int set_fill(struct pl_gateway_set *set, const struct pl_seal *s,
+		    const struct pl_gateway_conf *const *sorted, uint32_t conf_cnt,
+		    uint32_t *bad_id)
+{
+	uint32_t idx = 0;
+	int ret;
+
+	for (uint32_t i = 0; i < conf_cnt; i++) {
+		if (i > 0 && sorted[i]->id != sorted[i - 1]->id)
+			idx++;
+		*bad_id = sorted[i]->id;
+		set->gateway_cnt = i + 1;
+		ret = gateway_fill(&set->gateways[i], s, sorted[i], idx);
+		if (ret != 0)
+			return ret;
+		set->ids[idx] = sorted[i]->id;
+		slot_add(set, i);
+	}
+	return 0;
+}
+
+int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_conf *confs,
+			  uint32_t conf_cnt, struct pl_gateway_set **out, uint32_t *bad_id)
+{
+	const struct pl_gateway_conf **sorted = NULL;
+	struct pl_gateway_set *set = NULL;
+	uint32_t bad = 0, id_cnt = 0;
+	uint64_t slot_cnt = 4;
+	int ret = -ENOMEM;
+
+	sorted = calloc((size_t)conf_cnt + 1, sizeof(*sorted));
+	set = calloc(1, sizeof(*set));
+	if (sorted == NULL || set == NULL)
+		goto out;
+	for (uint32_t i = 0; i < conf_cnt; i++)
+		sorted[i] = &confs[i];
+	if (conf_cnt != 0)
+		qsort(sorted, conf_cnt, sizeof(*sorted), conf_cmp);
+	ret = confs_check(sorted, conf_cnt, &id_cnt, &bad);
+	if (ret != 0)
+		goto out;
+
+	while (slot_cnt < 2ull * conf_cnt)
+		slot_cnt *= 2;
+	set->slot_mask = slot_cnt - 1;
+	set->id_cnt = id_cnt;
+	set->slots = calloc(slot_cnt, sizeof(*set->slots));
+	set->gateways = calloc((size_t)conf_cnt + 1, sizeof(*set->gateways));
+	set->ids = calloc((size_t)id_cnt + 1, sizeof(*set->ids));
+	ret = -ENOMEM;
+	if (set->slots == NULL || set->gateways == NULL || set->ids == NULL)
+		goto out;
+	ret = set_fill(set, s, sorted, conf_cnt, &bad);
+	if (ret == 0) {
+		*out = set;
+		set = NULL;
+	}
+out:
+	if (ret != 0 && bad_id != NULL)
+		*bad_id = bad;
+	pl_gateway_set_destroy(set);
+	free(sorted);
+	return ret;
+}
+
+void pl_gateway_set_destroy(struct pl_gateway_set *set)
+{
+	if (set == NULL)
+		return;
+	for (uint32_t i = 0; set->gateways != NULL && i < set->gateway_cnt; i++) {
+		pl_seal_key_destroy((struct pl_seal_key *)(uintptr_t)set->gateways[i].request_key);
+		pl_seal_key_destroy((struct pl_seal_key *)(uintptr_t)set->gateways[i].reply_key);
+	}
+	free(set->slots);
+	free(set->gateways);
+	free(set->ids);
+	free(set);
+}
+
+const struct pl_gateway *pl_gateway_find(const struct pl_gateway_set *set, uint32_t id,
+					 uint8_t epoch)
+{
+	uint64_t key = key_of(id, epoch);
+
+	for (uint64_t at = pl_mix64(key) & set->slot_mask; set->slots[at].used != 0;
+	     at = (at + 1) & set->slot_mask) {
+		if (set->slots[at].key == key)
+			return &set->gateways[set->slots[at].gateway];
+	}
+	return NULL;
+}
+
+uint32_t pl_gateway_cnt(const struct pl_gateway_set *set)
+{
+	return set->id_cnt;
+}
+
+uint32_t pl_gateway_id(const struct pl_gateway_set *set, uint32_t idx)
+{
+	PL_CHECK(idx < set->id_cnt);
+	return set->ids[idx];
+}

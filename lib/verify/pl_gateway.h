@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * The gateways that may ask: an immutable set, found by (id, key epoch), with each one's
+ * expanded direction keys. A change is a new set.
+ */
+#ifndef PL_GATEWAY_H
+#define PL_GATEWAY_H
+
+#include "base/pl_base.h"
+#include "seal/pl_seal.h"
+
+#define PL_GATEWAY_MAX        4096u
+#define PL_GATEWAY_EPOCHS_MAX 2u /* of one gateway at a time */
+
+/** One gateway under one key epoch. */
+struct pl_gateway {
+	const struct pl_seal_key *request_key; /* owned by the set */
+	const struct pl_seal_key *reply_key;
+	uint32_t id;
+	uint32_t
+		idx; /* of the gateway, whatever its epoch: 0 .. PL_GATEWAY_MAX - 1, for counters */
+	uint8_t epoch;
+};
+
+struct pl_gateway_set; /* opaque */
+
+/** One gateway key as configured; root is the caller's to wipe. */
+struct pl_gateway_conf {
+	uint32_t id;
+	uint8_t epoch;
+	uint8_t root[PL_SEAL_KEY_SIZE];
+};
+
+/**
+ * @param s      any pl_seal of the engine that the workers use.
+ * @param confs  conf_cnt keys in any order; idx follows ascending id.
+ * @return 0; -EEXIST for the same (id, epoch) twice, -E2BIG for more than PL_GATEWAY_MAX
+ *         gateways, -ERANGE for more than PL_GATEWAY_EPOCHS_MAX epochs of one, -ENOMEM.
+ *         *bad_id, if not NULL, names the gateway at fault.
+ */
+PL_MUST_USE int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_conf *confs,
+				      uint32_t conf_cnt, struct pl_gateway_set **out,
+				      uint32_t *bad_id);
+void pl_gateway_set_destroy(struct pl_gateway_set *set);
+
+/** @return NULL if the set has no such key. Bounded, any thread. */
+const struct pl_gateway *pl_gateway_find(const struct pl_gateway_set *set, uint32_t id,
+					 uint8_t epoch);
+
+/** How many gateways (not epochs), and the id of each idx. */
+uint32_t pl_gateway_cnt(const struct pl_gateway_set *set);
+uint32_t pl_gateway_id(const struct pl_gateway_set *set, uint32_t idx);
+
+#endif

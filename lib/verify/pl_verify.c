@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From datagrams to replies: peek, open, gather, (judge), seal. */
+
+#include "verify/pl_verify_pvt.h"
+
+static void drop(struct pl_verify *v, struct pl_verify_item *it, enum pl_drop why)
+{
+	it->drop = why;
+	v->counters->drops[why]++;
+}
+
+/* Cheap questions first: what fails here costs no cryptography. */
+static const struct pl_gateway *peek(struct pl_verify *v, const struct pl_view *view,
+				     struct pl_verify_item *it, struct pl_wire_req_hdr *hdr)
+{
+	const struct pl_gateway *g;
+
+	switch (pl_wire_req_peek(it->data, it->request_size, hdr)) {
+	case PL_WIRE_OK:
+		break;
+	case PL_WIRE_RUNT:
+		drop(v, it, PL_DROP_RUNT);
+		return NULL;
+	case PL_WIRE_OVERSIZED:
+		drop(v, it, PL_DROP_OVERSIZED);
+		return NULL;
+	case PL_WIRE_NOT_REQUEST:
+	default:
+		drop(v, it, PL_DROP_NOT_REQUEST);
+		return NULL;
+	}
+	g = pl_gateway_find(view->gateways, hdr->gateway_id, hdr->key_epoch);
+	if (PL_UNLIKELY(g == NULL))
+		drop(v, it, PL_DROP_NO_GATEWAY);
+	return g;
+}
+
+/* Whole burst, before any opening: the keys' lines come while we look at the rest. */
+static void peek_all(struct pl_verify *v, const struct pl_view *view)
+{
+	for (uint32_t i = 0; i < v->item_cnt; i++) {
+		struct pl_verify_item *it = &v->items[i];
+		struct pending *p = &v->pending[i];
+		struct pl_wire_req_hdr hdr;
+
+		it->drop = PL_DROP_NONE;
+		it->reply_size = 0;
+		p->gateway = peek(v, view, it, &hdr);
+		p->scan_cnt = 0;
+		p->error = PL_V_NONE;
+		if (PL_UNLIKELY(p->gateway == NULL))
+			continue;
+		p->counter = hdr.counter;
+		pl_wire_req_nonce(&hdr, v->ops[i].nonce);
+		pl_seal_key_prefetch(p->gateway->request_key);
+	}
+}
+
+/* An authentic datagram: what is it, and is it fresh? */
+static void admit(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
+		  uint32_t i)
+{
+	struct pl_verify_item *it = &v->items[i];
+	struct pending *p = &v->pending[i];
+	struct pl_gateway_counters *g = &v->gateway_counters[p->gateway->idx];
+	struct pl_wire_req_head head;
+	uint64_t age_ms;
+
+	g->datagrams++;
+	g->seen_ms = now->wall_ms;
+	p->error = (uint8_t)pl_wire_req_read(it->data, it->request_size, &head);
+	if (PL_UNLIKELY(p->error != PL_V_NONE))
+		return;
+	age_ms = head.sent_at_ms > now->wall_ms ? head.sent_at_ms - now->wall_ms
+						: now->wall_ms - head.sent_at_ms;
+	/* With no clock to trust, age tells nothing: the scans are judged, and what rests on time
+	 * becomes UNKNOWN there. */
+	if (PL_UNLIKELY(age_ms > view->request_age_ms_max) && !(now->flags & PL_FLAG_CLOCK)) {
+		p->error = PL_V_STALE_REQUEST;
+		return;
+	}
+	if (PL_UNLIKELY(now->flags & PL_FLAG_BUSY) && head.scan_cnt != 0) {
+		p->error = PL_V_BUSY;
+		return;
+	}
+	p->scan_cnt = (uint8_t)head.scan_cnt;
+	g->scans += head.scan_cnt;
+	if (head.attempt != 0) {
+		g->retries++;
+		v->counters->retries++;
+	}
+}
+
+/* Open the next datagrams of the burst. */
+static void open_group(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now)
+{
+	uint32_t end = v->opened_cnt + OPEN_GROUP_MAX, op_cnt = 0;
+	struct pl_seal_op *ops = &v->ops[v->opened_cnt];
+	uint32_t *op_item = &v->op_item[v->opened_cnt];
+
+	if (end > v->item_cnt)
+		end = v->item_cnt;
+	for (uint32_t i = v->opened_cnt; i < end; i++) {
+		const struct pl_verify_item *it = &v->items[i];
+		struct pl_seal_op *op = &ops[op_cnt];
+
+		if (PL_UNLIKELY(v->pending[i].gateway == NULL))
+			continue;
+		/* op is at or before ops[i]: nonces move down over the gaps of dropped ones. */
+		memmove(op->nonce, v->ops[i].nonce, sizeof(op->nonce));
+		op->key = v->pending[i].gateway->request_key;
+		op->aad = it->data;
+		op->aad_size = PL_WIRE_REQ_HDR_SIZE;
+		op->text = it->data + PL_WIRE_REQ_HDR_SIZE;
+		op->text_size = it->request_size - PL_WIRE_REQ_HDR_SIZE - PL_WIRE_GCM_TAG_SIZE;
+		op->tag = it->data + it->request_size - PL_WIRE_GCM_TAG_SIZE;
+		op_item[op_cnt++] = i;
+	}
+	pl_seal_open_burst(v->seal, ops, op_cnt);
+	for (uint32_t o = 0; o < op_cnt; o++) {
+		uint32_t i = op_item[o];
+
+		if (PL_LIKELY(ops[o].ok)) {
+			admit(v, view, now, i);
+		} else {
+			v->pending[i].gateway = NULL;
+			drop(v, &v->items[i], PL_DROP_BAD_SEAL);
+		}
+	}
+	v->opened_cnt = end;
+}
+
+static void gather_one(struct chunk *c, const uint8_t *scan, uint8_t *out,
+		       struct pl_gateway_counters *gateway)
+{
+	uint32_t k = c->cnt++;
+
+	c->cert_id[k] = pl_le64_get(scan + offsetof(struct pl_wire_scan, cert_id));
+	c->shown_at[k] = pl_le32_get(scan + offsetof(struct pl_wire_scan, shown_at));
+	c->venue_id[k] = pl_le32_get(scan + offsetof(struct pl_wire_scan, venue_id));
+	c->scan_id[k] = pl_le32_get(scan + offsetof(struct pl_wire_scan, scan_id));
+	c->tag0[k] = pl_le64_get(scan + offsetof(struct pl_wire_scan, tag));
+	c->tag1[k] = pl_le32_get(scan + offsetof(struct pl_wire_scan, tag) + 8);
+	c->out[k] = out;
+	c->gateway[k] = gateway;
+}
+
+/* Fill a chunk with the next scans, opening a group when all that is open has been gathered. A
+ * chunk ends with its group, so that its look-ups overlap the next group's opening. */
+static void gather(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
+		   struct chunk *c)
+{
+	c->cnt = 0;
+	while (c->cnt < CHUNK_MAX && v->next_item < v->item_cnt) {
+		const struct pending *p = &v->pending[v->next_item];
+		uint8_t *data = v->items[v->next_item].data;
+
+		if (v->next_item == v->opened_cnt) {
+			if (c->cnt != 0)
+				break;
+			open_group(v, view, now);
+		}
+		while (v->next_scan < p->scan_cnt && c->cnt < CHUNK_MAX) {
+			gather_one(c, pl_wire_req_scan(data, v->next_scan),
+				   pl_wire_rep_verdicts(data) + v->next_scan * PL_WIRE_VERDICT_SIZE,
+				   &v->gateway_counters[p->gateway->idx]);
+			v->next_scan++;
+		}
+		if (v->next_scan == p->scan_cnt) {
+			v->next_item++;
+			v->next_scan = 0;
+		}
+	}
+	pl_table_prefetch(v->table, c->cert_id, c->cnt);
+}
+
+static void reply_write(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
+			uint32_t i, struct pl_seal_op *op)
+{
+	struct pl_verify_item *it = &v->items[i];
+	const struct pending *p = &v->pending[i];
+	struct pl_wire_rep_hdr hdr = {
+		.ver = PL_WIRE_VERSION,
+		.type = PL_WIRE_REPLY,
+		.state = (uint8_t)pl_state_of_flags(now->flags),
+		.flags = (uint8_t)now->flags,
+		.gateway_id = p->gateway->id,
+		.appliance_queue = view->appliance_id << 8 | v->queue,
+	};
+	struct pl_wire_rep_head head = {
+		.req_counter = p->counter,
+		.now_ms = now->wall_ms,
+		.as_of = now->as_of,
+		.waiver_until = view->waiver_until,
+		.retry_after_ms = now->retry_after_ms,
+		.error = p->error,
+		.verdict_cnt = p->scan_cnt,
+	};
+
+	pl_le64_put(hdr.counter, v->nonce_next++);
+	it->reply_size = pl_wire_rep_write(it->data, &hdr, &head);
+	pl_wire_rep_nonce(&hdr, op->nonce);
+	op->key = p->gateway->reply_key;
+	op->aad = it->data;
+	op->aad_size = PL_WIRE_REP_HDR_SIZE;
+	op->text = it->data + PL_WIRE_REP_HDR_SIZE;
+	op->text_size = it->reply_size - PL_WIRE_REP_HDR_SIZE - PL_WIRE_GCM_TAG_SIZE;
+	op->tag = it->data + it->reply_size - PL_WIRE_GCM_TAG_SIZE;
+}
+
+static uint32_t reply_all(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now)
+{
+	uint32_t op_cnt = 0;
+
+	for (uint32_t i = 0; i < v->item_cnt; i++) {
+		const struct pending *p = &v->pending[i];
+
+		if (PL_UNLIKELY(p->gateway == NULL))
+			continue;
+		if (PL_UNLIKELY(v->nonce_next >= v->nonce_limit)) {
+			drop(v, &v->items[i], PL_DROP_NO_NONCE);
+			continue;
+		}
+		if (PL_UNLIKELY(p->error != PL_V_NONE)) {
+			v->counters->error_replies++;
+			v->gateway_counters[p->gateway->idx].errors++;
+		}
+		pl_seal_key_prefetch(p->gateway->reply_key);
+		reply_write(v, view, now, i, &v->ops[op_cnt++]);
+	}
+	pl_seal_seal_burst(v->seal, v->ops, op_cnt);
+	v->counters->replies += op_cnt;
+	return op_cnt;
+}
+
+uint32_t pl_verify_burst(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
+			 struct pl_verify_item *items, uint32_t item_cnt)
+{
+	uint32_t cur = 0;
+
+	PL_DCHECK(item_cnt <= PL_VERIFY_BURST_MAX);
+	v->items = items;
+	v->item_cnt = item_cnt;
+	v->opened_cnt = 0;
+	v->next_item = 0;
+	v->next_scan = 0;
+
+	peek_all(v, view);
+	gather(v, view, now, &v->chunks[cur]);
+	while (v->chunks[cur].cnt != 0) {
+		gather(v, view, now, &v->chunks[cur ^ 1]);
+		pl_verify_judge(v, view, now, &v->chunks[cur]);
+		cur ^= 1;
+	}
+	pl_table_quiesce(v->table);
+	return reply_all(v, view, now);
+}
