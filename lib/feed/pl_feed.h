@@ -4,47 +4,50 @@
  * The certificate feed: a directory of immutable signed segments, each naming the one before it.
  *
  * A segment, little-endian:
- *     header 128 | records count * 16 | signature 64
+ *     header 128 | records record_cnt * 16 | signature 64
  * signature = Ed25519(authority, "PL1-segment" | BLAKE2b-256(header | records)).
  * previous  = BLAKE2b-256 of the whole previous segment file; zeros for sequence 1.
- * Ed25519: RFC 8032. BLAKE2: RFC 7693.
+ * Ed25519: RFC 8032. BLAKE2: RFC 7693. docs/protocol.md has the offsets and test vectors.
+ *
+ * sodium_init() must have been called before anything here.
  */
 #ifndef PL_FEED_H
 #define PL_FEED_H
+
+#include <inttypes.h>
 
 #include "base/pl_base.h"
 #include "cert/pl_cert.h"
 
 #define PL_FEED_MAGIC       "PLSEG1\r\n"
+#define PL_FEED_VERSION     1u
 #define PL_FEED_HEADER_SIZE 128u
 #define PL_FEED_RECORD_SIZE 16u
 #define PL_FEED_SIG_SIZE    64u
 #define PL_FEED_HASH_SIZE   32u
 #define PL_FEED_PUBKEY_SIZE 32u
+#define PL_FEED_SECKEY_SIZE 64u /* libsodium's form: seed 32, public key 32 */
 #define PL_FEED_RECORDS_MAX (1u << 20)
 #define PL_FEED_SEGMENT_SIZE(cnt) \
 	(PL_FEED_HEADER_SIZE + (uint64_t)(cnt)*PL_FEED_RECORD_SIZE + PL_FEED_SIG_SIZE)
 #define PL_FEED_SEGMENT_SIZE_MAX PL_FEED_SEGMENT_SIZE(PL_FEED_RECORDS_MAX)
 #define PL_FEED_NAME_FORMAT      "%020" PRIu64 ".plseg" /* file name by sequence */
+#define PL_FEED_NAME_SIZE        27u                    /* with NUL */
 
 enum pl_feed_kind {
-	PL_FEED_TAIL = 1,     /* changes */
-	PL_FEED_SNAPSHOT = 2, /* one chunk of a whole table */
+	PL_FEED_TAIL = 1, /* changes, in order; none at all says: nothing changed up to as_of */
 };
 
 struct pl_feed_header {
 	uint8_t magic[8];
-	uint16_t version; /* 1 */
-	uint16_t kind;    /* enum pl_feed_kind */
+	uint16_t version; /* PL_FEED_VERSION */
+	uint16_t kind;    /* enum pl_feed_kind; another is refused like another version */
 	uint32_t record_cnt;
-	uint64_t stream_id; /* names the authority's feed; another stream is refused */
-	uint64_t sequence;  /* of a tail segment, from 1. Of a snapshot: the tail it stands for */
+	uint64_t stream_id; /* names the authority's feed, never 0; another stream is refused */
+	uint64_t sequence;  /* from 1, without holes */
 	uint8_t previous[PL_FEED_HASH_SIZE];
-	uint64_t as_of;     /* unix s: the feed is complete up to here */
-	uint32_t chunk_idx; /* snapshots; 0 of 1 for a tail segment */
-	uint32_t chunk_cnt;
-	uint64_t cert_cnt; /* snapshots: certificates in all chunks */
-	uint8_t zero[40];
+	uint64_t as_of; /* unix s, 1 .. UINT32_MAX, never falls: the feed is complete up to here */
+	uint8_t zero[56];
 };
 static_assert(sizeof(struct pl_feed_header) == PL_FEED_HEADER_SIZE, "segment layout");
 
@@ -54,9 +57,9 @@ enum pl_feed_op {
 };
 
 struct pl_feed_record {
-	uint64_t cert_id;
-	uint32_t facts; /* lib/cert */
-	uint8_t op;     /* enum pl_feed_op */
+	uint64_t cert_id; /* never 0 */
+	uint32_t facts;   /* lib/cert */
+	uint8_t op;       /* enum pl_feed_op */
 	uint8_t zero[3];
 };
 static_assert(sizeof(struct pl_feed_record) == PL_FEED_RECORD_SIZE, "segment layout");
@@ -67,7 +70,7 @@ static_assert(sizeof(struct pl_feed_record) == PL_FEED_RECORD_SIZE, "segment lay
 	E(TRUNCATED, "truncated", "file is shorter than its header says")                   \
 	E(OVERSIZED, "oversized", "file is longer than its header says, or over the limit") \
 	E(NOT_SEGMENT, "not_segment", "not a segment file")                                 \
-	E(VERSION, "version", "segment version is not supported")                           \
+	E(VERSION, "version", "segment version or kind is not supported")                   \
 	E(STREAM, "stream", "segment belongs to another stream")                            \
 	E(SIGNATURE, "signature", "signature is not the authority's")                       \
 	E(HEADER, "header", "header fields contradict each other")                          \
@@ -76,7 +79,8 @@ static_assert(sizeof(struct pl_feed_record) == PL_FEED_RECORD_SIZE, "segment lay
 	E(FORK, "fork", "segment does not follow the one before it")                        \
 	E(OLD, "old", "sequence was applied before")                                        \
 	E(TIME, "time", "as-of time runs backwards")                                        \
-	E(IO, "io", "file cannot be read")
+	E(IO, "io", "file cannot be read")                                                  \
+	E(APPLY, "apply", "segment could not be applied")
 
 enum pl_feed_error {
 #define E(id, name, text) PL_FEED_##id,
@@ -85,15 +89,16 @@ enum pl_feed_error {
 		PL_FEED_ERROR_CNT
 };
 
+/** Static storage; "?" for a number that is no error. */
 const char *pl_feed_error_name(enum pl_feed_error e);
 const char *pl_feed_error_text(enum pl_feed_error e);
 
-/** Where a reader of the chain stands. Zeros but for stream_id: at the beginning. */
+/** Where a reader of the chain stands. All zeros, or zeros but for stream_id: at the beginning. */
 struct pl_feed_pos {
 	uint64_t stream_id; /* 0: take the first segment's */
-	uint64_t sequence;
+	uint64_t sequence;  /* of the last segment; 0: none yet */
 	uint64_t as_of;
-	uint8_t hash[PL_FEED_HASH_SIZE];
+	uint8_t hash[PL_FEED_HASH_SIZE]; /* of the last segment's whole file */
 };
 
 /** A segment checked in memory; records point into the caller's bytes. */
@@ -104,12 +109,125 @@ struct pl_feed_segment {
 };
 
 /**
- * Check a whole segment: form, signature, every record; and, if pos is given, that it follows
- * it. Changes nothing; pl_feed_advance() moves pos.
+ * Check a whole segment: form, stream, signature, then, if pos is given, that it follows pos,
+ * then every record. Changes nothing; pl_feed_advance() moves pos.
+ *
+ * Nothing that an unsigned header says about the chain is believed: of the reasons for refusal
+ * only those about form and stream are given before the signature is known to be good.
+ *
+ * @param data  size bytes, aligned to 8. Read once; must not change during the call.
+ * @param pos   may be NULL: the segment is then checked by itself.
+ * @param out   set only when PL_FEED_OK is returned.
+ * Thread: any. Blocks: no. Allocates: no. One pass of BLAKE2b over data, one Ed25519 check.
  */
 enum pl_feed_error pl_feed_check(const uint8_t *data, size_t size,
 				 const uint8_t pubkey[PL_FEED_PUBKEY_SIZE],
 				 const struct pl_feed_pos *pos, struct pl_feed_segment *out);
+/** Move pos onto a segment that pl_feed_check() accepted with it. */
 void pl_feed_advance(struct pl_feed_pos *pos, const struct pl_feed_segment *seg);
+
+/** File name of a segment; and the sequence of a file name, 0 if it is not a segment's name. */
+void pl_feed_name(uint64_t sequence, char name[PL_FEED_NAME_SIZE]);
+uint64_t pl_feed_name_sequence(const char *name);
+
+/* ---- writing: the authority ---- */
+
+/** One segment in the making, in memory; opaque; one thread at a time. Reused for many. */
+struct pl_feed_writer;
+
+PL_MUST_USE int pl_feed_writer_create(struct pl_feed_writer **out);
+void pl_feed_writer_destroy(struct pl_feed_writer *w);
+
+/** Start a segment, forgetting the one before. A new writer has begun. */
+void pl_feed_writer_begin(struct pl_feed_writer *w);
+
+/**
+ * Add one record.
+ * @return 0; -ENOSPC when PL_FEED_RECORDS_MAX are in (seal this one, begin another); -EINVAL for
+ * a record that no reader would accept.
+ */
+PL_MUST_USE int pl_feed_writer_add(struct pl_feed_writer *w, uint64_t cert_id, uint32_t facts,
+				   enum pl_feed_op op);
+uint32_t pl_feed_writer_record_cnt(const struct pl_feed_writer *w);
+
+/**
+ * Finish the segment: number, chain, hash, sign. The bytes stay w's, until the next begin.
+ *
+ * @param pos    where the chain ends now; stream_id must be set. Not moved: a segment exists
+ *               only once it is stored (pl_feed_store_put()).
+ * @param as_of  unix s; not before pos->as_of.
+ * @return 0; -EINVAL for an as_of or stream that no reader would accept.
+ */
+PL_MUST_USE int pl_feed_writer_seal(struct pl_feed_writer *w, const struct pl_feed_pos *pos,
+				    uint64_t as_of, const uint8_t seckey[PL_FEED_SECKEY_SIZE],
+				    const uint8_t **data, size_t *size);
+
+/* ---- the directory ---- */
+
+/** An open segment directory and a buffer for one segment; opaque; one thread at a time. */
+struct pl_feed_store;
+
+struct pl_feed_store_conf {
+	const char *dir_path; /* must exist */
+	uint8_t pubkey[PL_FEED_PUBKEY_SIZE];
+	bool write; /* takes the directory's lock; without it nothing there is ever changed */
+};
+
+/**
+ * @return 0, or -errno with error naming the path and the remedy: -ENOENT, -ENOTDIR, -EACCES;
+ * -EWOULDBLOCK when another process has the directory open for writing; -ENOMEM.
+ */
+PL_MUST_USE int pl_feed_store_open(const struct pl_feed_store_conf *conf,
+				   struct pl_feed_store **out, char *error, size_t error_size);
+void pl_feed_store_close(struct pl_feed_store *s);
+
+/** Called once for each accepted segment, in order. seg is borrowed for the call. Not 0: stop. */
+typedef int (*pl_feed_apply_fn)(void *ctx, const struct pl_feed_segment *seg);
+
+/** What one pl_feed_store_read() did, and why it stopped. */
+struct pl_feed_report {
+	uint64_t segment_cnt; /* applied in this call */
+	uint64_t record_cnt;
+	char name[PL_FEED_NAME_SIZE]; /* of the refused segment; "" if none was */
+	char text[160];               /* the reason with its particulars, for a log */
+};
+
+/**
+ * Read what follows pos: each segment is opened, checked, handed to apply, and pos moved onto
+ * it. To follow the feed call it again with the same pos, whenever the directory changed (watch
+ * it for IN_MOVED_TO and IN_CREATE) and now and then without.
+ *
+ * Only regular files with a segment's name count; links are not followed, other names are not
+ * looked at. A refused file changes nothing and stays where it is: calling again finds the
+ * same, until someone replaces it.
+ *
+ * @param apply  may be NULL: then segments are only checked.
+ * @return PL_FEED_OK when everything up to the newest segment was applied, else why not.
+ * Blocks: on the disk. Allocates: no.
+ */
+enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_pos *pos,
+				      pl_feed_apply_fn apply, void *ctx,
+				      struct pl_feed_report *report);
+
+/**
+ * Store one whole segment: temporary file, write, fsync, fsync of the directory, rename, fsync
+ * of the directory. When it returns 0 the segment outlives a power failure. A reader can see it
+ * only after it is certain to survive, under its own or its temporary name, so no reader is ever
+ * ahead of what pl_feed_store_settle() finds. The caller has checked or made the bytes.
+ *
+ * @return 0, or -errno with error set: -EEXIST when that sequence is there already; -ENOSPC,
+ * -EDQUOT, -EFBIG: nothing was stored. After any other failure it is unknown whether the segment
+ * was stored, nothing more is written through s (-EIO), and the caller opens and settles anew.
+ */
+PL_MUST_USE int pl_feed_store_put(struct pl_feed_store *s, const uint8_t *data, size_t size,
+				  char *error, size_t error_size);
+
+/**
+ * Bring an interrupted pl_feed_store_put() to its end: the temporary file becomes the segment
+ * if it is whole and follows pos, and is deleted if not. Call it with pos at the newest segment,
+ * before the first put; read again if something was adopted.
+ */
+PL_MUST_USE int pl_feed_store_settle(struct pl_feed_store *s, const struct pl_feed_pos *pos,
+				     bool *adopted, char *error, size_t error_size);
 
 #endif
