@@ -19,15 +19,15 @@
 #include "base/pl_base.h"
 #include "cert/pl_cert.h"
 
-#define PL_FEED_MAGIC       "PLSEG1\r\n"
-#define PL_FEED_VERSION     1u
-#define PL_FEED_HEADER_SIZE 128u
-#define PL_FEED_RECORD_SIZE 16u
-#define PL_FEED_SIG_SIZE    64u
-#define PL_FEED_HASH_SIZE   32u
-#define PL_FEED_PUBKEY_SIZE 32u
-#define PL_FEED_SECKEY_SIZE 64u /* libsodium's form: seed 32, public key 32 */
-#define PL_FEED_RECORDS_MAX (1u << 20)
+#define PL_FEED_MAGIC          "PLSEG1\r\n"
+#define PL_FEED_FORMAT_VERSION 1u
+#define PL_FEED_HEADER_SIZE    128u
+#define PL_FEED_RECORD_SIZE    16u
+#define PL_FEED_SIG_SIZE       64u
+#define PL_FEED_HASH_SIZE      32u
+#define PL_FEED_PUBKEY_SIZE    32u
+#define PL_FEED_SECKEY_SIZE    64u /* libsodium's form: seed 32, public key 32 */
+#define PL_FEED_RECORDS_MAX    (1u << 20)
 #define PL_FEED_SEGMENT_SIZE(cnt) \
 	(PL_FEED_HEADER_SIZE + (uint64_t)(cnt)*PL_FEED_RECORD_SIZE + PL_FEED_SIG_SIZE)
 #define PL_FEED_SEGMENT_SIZE_MAX PL_FEED_SEGMENT_SIZE(PL_FEED_RECORDS_MAX)
@@ -40,7 +40,7 @@ enum pl_feed_kind {
 
 struct pl_feed_header {
 	uint8_t magic[8];
-	uint16_t version; /* PL_FEED_VERSION */
+	uint16_t version; /* PL_FEED_FORMAT_VERSION */
 	uint16_t kind;    /* enum pl_feed_kind; another is refused like another version */
 	uint32_t record_cnt;
 	uint64_t stream_id; /* names the authority's feed, never 0; another stream is refused */
