@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * What one appliance is told about its site: the configuration file, checked as a whole. Every
+ * key, its unit, range and default: docs/configuration.md.
+ */
+#ifndef PL_SITE_H
+#define PL_SITE_H
+
+#include "base/pl_base.h"
+#include "net/pl_net.h"
+
+#define PL_SITE_PORTS_MAX        8u
+#define PL_SITE_QUEUES_MAX       256u /* of all ports together: a reply's nonce has 8 bits for it */
+#define PL_SITE_APPLIANCE_ID_MAX ((1u << 24) - 1)
+#define PL_SITE_NAME_SIZE        64u
+#define PL_SITE_PATH_SIZE        1024u /* with its NUL */
+#define PL_SITE_ERROR_SIZE       8192u /* room for every error that one file is told at once */
+
+/** One ethdev port. */
+struct pl_site_port {
+	char name[PL_SITE_NAME_SIZE];   /* the section's argument: [port NAME] */
+	char device[PL_SITE_NAME_SIZE]; /* ethdev name: net_memif0, net_af_xdp0, 0000:01:00.0 */
+	uint32_t queue_cnt;             /* receive queues, each served by one worker lcore */
+	bool garp;                      /* announce the addresses on start */
+	/* Addresses, VLAN and UDP port. The MAC and the link-local IPv6 address are the device's:
+	 * zero here, filled in by who opens the port (room for the latter is kept). */
+	struct pl_net_if net;
+};
+
+enum pl_site_memory {
+	PL_SITE_MEMORY_AUTO = 0,      /* hugepages if there are enough, else ordinary pages */
+	PL_SITE_MEMORY_HUGEPAGES = 1, /* or fail */
+	PL_SITE_MEMORY_PAGES = 2,
+};
+
+enum pl_site_idle {
+	PL_SITE_IDLE_SPIN = 0,  /* poll without a break: lowest latency */
+	PL_SITE_IDLE_PAUSE = 1, /* a pause instruction between empty polls */
+	PL_SITE_IDLE_SLEEP = 2, /* sleep idle_us after a run of empty polls */
+};
+
+#define PL_SITE_NUMA_ANY (-1)
+
+struct pl_site {
+	/* [site] */
+	char name[PL_SITE_NAME_SIZE];
+	char time_zone[PL_SITE_NAME_SIZE]; /* IANA name, known to be installed */
+	char state_dir[PL_SITE_PATH_SIZE];
+	uint32_t appliance_id; /* 1 .. PL_SITE_APPLIANCE_ID_MAX */
+
+	/* [port NAME], in the file's order */
+	uint32_t port_cnt;  /* 1 .. PL_SITE_PORTS_MAX */
+	uint32_t queue_cnt; /* of all ports, 1 .. PL_SITE_QUEUES_MAX */
+	struct pl_site_port ports[PL_SITE_PORTS_MAX];
+
+	/* [keys] */
+	char authority_path[PL_SITE_PATH_SIZE];
+	char token_dir[PL_SITE_PATH_SIZE];
+	char gateway_dir[PL_SITE_PATH_SIZE];
+
+	/* [feed] */
+	char feed_dir[PL_SITE_PATH_SIZE];
+	uint32_t feed_age_s_max; /* feed older than this: an absent certificate is UNKNOWN */
+
+	/* [table] */
+	uint64_t table_capacity;            /* certificates */
+	uint32_t table_memory;              /* enum pl_site_memory */
+	char table_path[PL_SITE_PATH_SIZE]; /* of the mapping; "": the program's choice */
+	int32_t table_numa_node;            /* or PL_SITE_NUMA_ANY */
+
+	/* [policy] */
+	char policy_path[PL_SITE_PATH_SIZE]; /* "": the built-in rules */
+
+	/* [limits] */
+	uint32_t request_age_ms_max;
+	uint16_t retry_after_ms;
+
+	/* [clock] */
+	bool need_synchronised;
+	uint32_t step_ms_max;
+	uint32_t settle_s;
+
+	/* [worker] */
+	uint32_t idle;    /* enum pl_site_idle */
+	uint32_t idle_us; /* for PL_SITE_IDLE_SLEEP */
+	uint32_t drain_ms;
+};
+
+/**
+ * Read and check a configuration file. Every error in it is reported, not the first alone (up to
+ * 20): one a line, with file, line, section, key, what is allowed and what to do.
+ *
+ * Relative paths in it are taken from the file's own directory. Files and directories that it
+ * names are not opened; the time zone is looked up.
+ *
+ * @param out         valid on success only.
+ * @param error_size  PL_SITE_ERROR_SIZE holds them all; fewer bytes cut the list short.
+ * @return 0; -EINVAL for errors in the text; another -errno if the file cannot be read.
+ * Thread: any. Blocks: reads files.
+ */
+PL_MUST_USE int pl_site_load(const char *path, struct pl_site *out, char *error, size_t error_size);
+
+/** The same from bytes; path serves messages and relative paths only. text needs no NUL. */
+PL_MUST_USE int pl_site_parse(const char *path, const char *text, size_t size, struct pl_site *out,
+			      char *error, size_t error_size);
+
+#endif
