@@ -16,7 +16,13 @@
 #define PL_NET_ADDRS_MAX 4u
 #define PL_NET_MTU       1500u
 
-/** One port's addresses. Immutable while workers use it. */
+#define PL_NET_FRAME_SIZE_MIN    60u /* Ethernet, without its checksum */
+#define PL_NET_ANNOUNCE_SIZE_MAX 96u /* enough room for any announcement */
+
+/**
+ * One port's addresses. Immutable while workers use it. Answers take their Ethernet source and
+ * nothing else from here: the rest of an answer comes from the frame that asked.
+ */
 struct pl_net_if {
 	uint8_t mac[6];
 	uint16_t vlan_id;  /* 0: untagged; else frames must carry this tag and replies do */
@@ -76,12 +82,18 @@ void pl_net_parse(const struct pl_net_if *nif, struct pl_net_frame *f);
 void pl_net_udp_reply(const struct pl_net_if *nif, struct pl_net_frame *f, uint16_t payload_size,
 		      bool offload_ip, bool offload_l4);
 
-/** Frames to announce address idx to the link. @return size, or 0 if room is too small. */
+/**
+ * Frames to announce address idx to the link.
+ * @param room  PL_NET_ANNOUNCE_SIZE_MAX or more.
+ * @return size, or 0 if room is too small or there is no such address.
+ */
 uint32_t pl_net_garp(const struct pl_net_if *nif, uint32_t ip4_idx, uint8_t *data, uint32_t room);
 uint32_t pl_net_unsolicited_na(const struct pl_net_if *nif, uint32_t ip6_idx, uint8_t *data,
 			       uint32_t room);
 
 /** The link-local address of a MAC: EUI-64, RFC 4291. */
 void pl_net_link_local(const uint8_t mac[6], uint8_t ip6[16]);
+/** The Ethernet group in which neighbours ask for an address: RFC 4291 2.7.1, RFC 2464 7. */
+void pl_net_solicited_mac(const uint8_t ip6[16], uint8_t mac[6]);
 
 #endif
