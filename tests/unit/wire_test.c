@@ -33,7 +33,6 @@ static const struct {
 	{0x27, PL_GROUP_UNKNOWN, "no_key"       },
 	{0x28, PL_GROUP_UNKNOWN, "unsure"       },
 	{0x29, PL_GROUP_UNKNOWN, "no_rule"      },
-	{0x2a, PL_GROUP_UNKNOWN, "draining"     },
 	{0x30, PL_GROUP_UNKNOWN, "no_answer"    },
 };
 
