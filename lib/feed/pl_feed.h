@@ -154,13 +154,15 @@ uint32_t pl_feed_writer_record_cnt(const struct pl_feed_writer *w);
  * Finish the segment: number, chain, hash, sign. The bytes stay w's, until the next begin.
  *
  * @param pos    where the chain ends now; stream_id must be set. Not moved: a segment exists
- *               only once it is stored (pl_feed_store_put()).
+ *               only once it is stored. After pl_feed_store_put(): pl_feed_advance(pos, seg).
  * @param as_of  unix s; not before pos->as_of.
+ * @param seg    the segment as pl_feed_check() would give it.
  * @return 0; -EINVAL for an as_of or stream that no reader would accept.
  */
 PL_MUST_USE int pl_feed_writer_seal(struct pl_feed_writer *w, const struct pl_feed_pos *pos,
 				    uint64_t as_of, const uint8_t seckey[PL_FEED_SECKEY_SIZE],
-				    const uint8_t **data, size_t *size);
+				    struct pl_feed_segment *seg, const uint8_t **data,
+				    size_t *size);
 
 /* ---- the directory ---- */
 
@@ -215,16 +217,16 @@ enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_po
  * only after it is certain to survive, under its own or its temporary name, so no reader is ever
  * ahead of what pl_feed_store_settle() finds. The caller has checked or made the bytes.
  *
- * @return 0, or -errno with error set: -EEXIST when that sequence is there already; -ENOSPC,
- * -EDQUOT, -EFBIG: nothing was stored. After any other failure it is unknown whether the segment
- * was stored, nothing more is written through s (-EIO), and the caller opens and settles anew.
+ * @return 0, or -errno with error set. -EIO: it is unknown whether the segment was stored, and
+ * nothing more is written through s; the caller opens and settles anew, once the disk is sound.
+ * Anything else, like -EEXIST or -ENOSPC: nothing was stored, and s can go on.
  */
 PL_MUST_USE int pl_feed_store_put(struct pl_feed_store *s, const uint8_t *data, size_t size,
 				  char *error, size_t error_size);
 
 /**
- * Bring an interrupted pl_feed_store_put() to its end: the temporary file becomes the segment
- * if it is whole and follows pos, and is deleted if not. Call it with pos at the newest segment,
+ * Bring an interrupted pl_feed_store_put() to its end: what its temporary file holds becomes the
+ * segment if it is whole and follows pos, and is deleted if not. Call it with pos at the newest segment,
  * before the first put; read again if something was adopted.
  */
 PL_MUST_USE int pl_feed_store_settle(struct pl_feed_store *s, const struct pl_feed_pos *pos,
