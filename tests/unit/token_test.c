@@ -108,7 +108,7 @@ static void test_hash_is_siphash_2_4_128_in_every_lane(void **state)
 
 static void all_sizes(pl_token_check_fn check, const char *name)
 {
-	struct tokens *t = malloc(sizeof(*t));
+	struct tokens *t = calloc(1, sizeof(*t));
 	struct pl_token_batch b = batch_of(t);
 	uint8_t ok[BATCH_MAX + 1];
 
@@ -156,7 +156,7 @@ static void every_bit(pl_token_check_fn check, const char *name)
 {
 	/* Sizes in which the token falls into a full group, a lone vector, a tail. */
 	static const uint32_t cnts[] = {1, 3, 4, 7, 8, 13, 16, 21, 33};
-	struct tokens *t = malloc(sizeof(*t));
+	struct tokens *t = calloc(1, sizeof(*t));
 
 	make_tokens(t);
 	for (size_t c = 0; c < PL_ARRAY_CNT(cnts); c++) {
@@ -188,7 +188,7 @@ static void test_every_bit_of_every_input_counts(void **state)
 static void at_page_end(pl_token_check_fn check, const char *name)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	struct tokens *t = malloc(sizeof(*t));
+	struct tokens *t = calloc(1, sizeof(*t));
 	uint8_t *area = mmap(NULL, 16 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint8_t *ends[8];
 
