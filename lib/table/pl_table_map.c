@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The mapping: files, pages, NUMA node, header. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include <linux/magic.h>
+#include <linux/mempolicy.h>
+#include <linux/memfd.h>
+
+#include "table/pl_table_pvt.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* From this many pages on a table is rounded down to whole pages, which costs at most 3 % of
+ * the free slots; below, up. */
+#define ROUND_DOWN_PAGES 32u
+#define BYTES_PER_CERT   32u
+
+__attribute__((format(printf, 4, 5))) static int fail(char *error, size_t size, int rc,
+						      const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, size, format, args);
+	va_end(args);
+	return rc;
+}
+
+uint64_t pl_table_size(uint64_t capacity, uint64_t page_size)
+{
+	uint64_t least = PL_TABLE_HEADER_SIZE + (PL_TABLE_STASH_CNT + 2) * sizeof(struct pl_bucket);
+	uint64_t size = capacity * BYTES_PER_CERT;
+
+	if (size >= ROUND_DOWN_PAGES * page_size && size >= 256 * least)
+		return size / page_size * page_size;
+	return (size + least + page_size - 1) / page_size * page_size;
+}
+
+static uint64_t fixed_check(const struct pl_table_fixed *f)
+{
+	uint64_t word, h = 0;
+
+	for (size_t i = 0; i < offsetof(struct pl_table_fixed, check); i += sizeof(word)) {
+		memcpy(&word, (const uint8_t *)f + i, sizeof(word));
+		h = pl_mix64(h ^ word) + i;
+	}
+	return h;
+}
+
+static void map_use(struct pl_map *m, void *base)
+{
+	m->h = base;
+	m->buckets = (struct pl_bucket *)((uint8_t *)base + PL_TABLE_HEADER_SIZE);
+	/* A core file must not hold the registry. Best effort. */
+	(void)madvise(base, m->size, MADV_DONTDUMP);
+}
+
+/* Have every page now, on the wished node, so that no lookup ever faults. */
+static int map_populate(struct pl_map *m, void *base, int numa_node, char *error, size_t error_size)
+{
+	if (numa_node >= 0) {
+		unsigned long mask[16] = {0};
+
+		if ((unsigned int)numa_node >= 8 * sizeof(mask))
+			return fail(error, error_size, -EINVAL, "NUMA node %d: no such node",
+				    numa_node);
+		mask[(size_t)numa_node / 64] = 1ul << ((size_t)numa_node % 64);
+		if (syscall(SYS_mbind, base, m->size, MPOL_BIND, mask, 8 * sizeof(mask), 0) != 0)
+			return fail(error, error_size, -errno,
+				    "cannot place %" PRIu64 " MB on NUMA node %d: %s",
+				    m->size >> 20, numa_node, strerror(errno));
+	}
+	if (!m->huge)
+		(void)madvise(base, m->size, MADV_HUGEPAGE);
+	if (madvise(base, m->size, MADV_POPULATE_WRITE) != 0)
+		return fail(error, error_size, -ENOMEM,
+			    "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s%.0d: %s",
+			    m->size >> 20, m->page_size >> 10,
+			    numa_node >= 0 ? " on the chosen NUMA node" : "", 0, strerror(errno));
+	return 0;
+}
+
+static int fd_pages(int fd, struct pl_map *m)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) != 0)
+		return -errno;
+	m->huge = fs.f_type == HUGETLBFS_MAGIC;
+	m->page_size = m->huge ? (uint64_t)fs.f_bsize : (uint64_t)sysconf(_SC_PAGESIZE);
+	return 0;
+}
+
+static int map_open_new(const char *path, struct pl_map *m, char *error, size_t error_size)
+{
+	if (path != NULL) {
+		m->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (m->fd < 0)
+			return fail(error, error_size, -errno, "cannot create %s: %s", path,
+				    strerror(errno));
+		m->path = strdup(path);
+		if (m->path == NULL)
+			return fail(error, error_size, -ENOMEM, "out of memory");
+	} else {
+		m->fd = memfd_create("passline-table", MFD_CLOEXEC);
+		if (m->fd < 0)
+			return fail(error, error_size, -errno, "memfd_create: %s", strerror(errno));
+	}
+	return 0;
+}
+
+static int header_init(struct pl_map *m, uint64_t capacity, uint64_t seed,
+		       const struct pl_table_tuning *tuning, const struct pl_map *parent)
+{
+	struct pl_table_fixed *f = &m->h->fixed;
+	uint64_t random[2];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -EIO;
+	memcpy(f->magic, PL_TABLE_MAGIC, sizeof(f->magic));
+	f->layout_version = PL_TABLE_LAYOUT_VERSION;
+	f->header_size = PL_TABLE_HEADER_SIZE;
+	f->capacity = capacity;
+	f->bucket_cnt = m->bucket_cnt;
+	f->size = m->size;
+	f->hash_seed = seed != 0 ? seed : random[0];
+	f->table_id = random[1] | 1;
+	f->parent_id = parent != NULL ? parent->h->fixed.table_id : 0;
+	f->generation = parent != NULL ? parent->h->fixed.generation + 1 : 0;
+	f->check = fixed_check(f);
+	m->seed = f->hash_seed;
+	atomic_store_explicit(&m->h->epoch,
+			      tuning != NULL && tuning->first_epoch ? tuning->first_epoch : 1,
+			      memory_order_relaxed);
+	/* READY release: all of the header comes before. Pairs: pl_map_attach(). */
+	atomic_store_explicit(&m->h->ready, 1, memory_order_release);
+	return 0;
+}
+
+int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_node,
+		  const struct pl_table_tuning *tuning, const struct pl_map *parent,
+		  struct pl_map **out, char *error, size_t error_size)
+{
+	struct pl_map *m = calloc(1, sizeof(*m));
+	void *base;
+	int rc;
+
+	if (m == NULL)
+		return fail(error, error_size, -ENOMEM, "out of memory");
+	m->fd = -1;
+	rc = map_open_new(path, m, error, error_size);
+	if (rc != 0)
+		goto err;
+	rc = fd_pages(m->fd, m);
+	if (rc == 0 && path == NULL) {
+		int fd = memfd_create("passline-table", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+		uint64_t size = pl_table_size(capacity, 2u << 20);
+
+		/* Small tables gain nothing by huge pages. hugetlb reserves at mmap. */
+		base = MAP_FAILED;
+		if (fd >= 0 && size >= 16u << 20 && ftruncate(fd, (off_t)size) == 0)
+			base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (base != MAP_FAILED) {
+			munmap(base, size);
+			close(m->fd);
+			m->fd = fd;
+			m->huge = true;
+			m->page_size = 2u << 20;
+		} else if (fd >= 0) {
+			close(fd);
+		}
+	}
+	if (rc != 0) {
+		fail(error, error_size, rc, "%s: %s", path != NULL ? path : "memfd", strerror(-rc));
+		goto err;
+	}
+	if (tuning != NULL && tuning->bucket_cnt != 0) {
+		uint64_t need = PL_TABLE_HEADER_SIZE + (tuning->bucket_cnt + PL_TABLE_STASH_CNT) *
+							       sizeof(struct pl_bucket);
+
+		m->size = (need + m->page_size - 1) / m->page_size * m->page_size;
+		m->bucket_cnt = tuning->bucket_cnt;
+	} else {
+		m->size = pl_table_size(capacity, m->page_size);
+		m->bucket_cnt = ((m->size - PL_TABLE_HEADER_SIZE) / sizeof(struct pl_bucket) -
+				 PL_TABLE_STASH_CNT) &
+				~UINT64_C(1);
+	}
+	if (flock(m->fd, LOCK_EX | LOCK_NB) != 0) {
+		rc = fail(error, error_size, -EBUSY, "%s is locked by another process",
+			  path != NULL ? path : "memfd");
+		goto err;
+	}
+	if (ftruncate(m->fd, (off_t)m->size) != 0) {
+		rc = fail(error, error_size, -errno, "cannot make %s %" PRIu64 " MB long: %s",
+			  path != NULL ? path : "memfd", m->size >> 20, strerror(errno));
+		goto err;
+	}
+	base = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
+	if (base == MAP_FAILED) {
+		rc = fail(error, error_size, -errno,
+			  "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s: %s",
+			  m->size >> 20, m->page_size >> 10,
+			  m->huge ? " (raise vm.nr_hugepages)" : "", strerror(errno));
+		goto err;
+	}
+	map_use(m, base);
+	rc = map_populate(m, base, numa_node, error, error_size);
+	if (rc == 0) {
+		rc = header_init(m, capacity, seed, tuning, parent);
+		if (rc != 0)
+			fail(error, error_size, rc, "no random numbers");
+	}
+	if (rc != 0)
+		goto err;
+	*out = m;
+	return 0;
+err:
+	if (m->path != NULL)
+		unlink(m->path);
+	pl_map_close(m);
+	return rc;
+}
+
+static int header_verify(const struct pl_map *m, const char *path, uint64_t capacity, char *error,
+			 size_t error_size)
+{
+	const struct pl_table_fixed *f = &m->h->fixed;
+
+	if (memcmp(f->magic, PL_TABLE_MAGIC, sizeof(f->magic)) != 0)
+		return fail(error, error_size, -EPROTO, "%s is not a certificate table", path);
+	if (f->layout_version != PL_TABLE_LAYOUT_VERSION || f->header_size != PL_TABLE_HEADER_SIZE)
+		return fail(
+			error, error_size, -EPROTO,
+			"%s has table layout %u, this program has %u: remove it and let the feed "
+			"be loaded again",
+			path, f->layout_version, PL_TABLE_LAYOUT_VERSION);
+	/* READY acquire: pairs with the release in header_init(). */
+	if (f->check != fixed_check(f) || f->size != m->size || f->bucket_cnt < 2 ||
+	    f->bucket_cnt % 2 != 0 ||
+	    f->bucket_cnt > (m->size - PL_TABLE_HEADER_SIZE) / sizeof(struct pl_bucket) -
+				    PL_TABLE_STASH_CNT ||
+	    atomic_load_explicit(&m->h->ready, memory_order_acquire) == 0)
+		return fail(error, error_size, -EPROTO,
+			    "%s is damaged or was never completed: remove it and let the feed be "
+			    "loaded again",
+			    path);
+	if (capacity != 0 && f->capacity != capacity)
+		return fail(error, error_size, -ERANGE,
+			    "%s has a capacity of %" PRIu64 " certificates, not %" PRIu64
+			    ": grow it, or change the configuration",
+			    path, f->capacity, capacity);
+	return 0;
+}
+
+int pl_map_attach(const char *path, uint64_t capacity, struct pl_map **out, char *error,
+		  size_t error_size)
+{
+	struct pl_map *m = calloc(1, sizeof(*m));
+	struct stat st;
+	void *base;
+	int rc;
+
+	if (m == NULL)
+		return fail(error, error_size, -ENOMEM, "out of memory");
+	m->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (m->fd < 0 || fstat(m->fd, &st) != 0 || (m->path = strdup(path)) == NULL) {
+		rc = fail(error, error_size, -errno, "cannot open %s: %s", path, strerror(errno));
+		goto err;
+	}
+	rc = fd_pages(m->fd, m);
+	if (rc != 0 || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size <
+		    PL_TABLE_HEADER_SIZE + (2 + PL_TABLE_STASH_CNT) * sizeof(struct pl_bucket)) {
+		rc = fail(error, error_size, -EPROTO,
+			  "%s is not a certificate table, or was never completed", path);
+		goto err;
+	}
+	m->size = (uint64_t)st.st_size;
+	base = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
+	if (base == MAP_FAILED) {
+		rc = fail(error, error_size, -errno, "cannot map %s: %s", path, strerror(errno));
+		goto err;
+	}
+	map_use(m, base);
+	rc = header_verify(m, path, capacity, error, error_size);
+	if (rc != 0)
+		goto err;
+	/* Map all pages now, so that no lookup faults; if that fails they still will later. */
+	(void)madvise(base, m->size, MADV_POPULATE_WRITE);
+	m->bucket_cnt = m->h->fixed.bucket_cnt;
+	m->seed = m->h->fixed.hash_seed;
+	*out = m;
+	return 0;
+err:
+	pl_map_close(m);
+	return rc;
+}
+
+void pl_map_close(struct pl_map *m)
+{
+	if (m == NULL)
+		return;
+	if (m->h != NULL)
+		munmap(m->h, m->size);
+	if (m->fd >= 0)
+		close(m->fd);
+	free(m->path);
+	free(m);
+}
