@@ -113,6 +113,9 @@ void pl_seal_key_prefetch(const struct pl_seal_key *k)
 {
 	const uint8_t *p = k->data;
 
+	/* The round keys, and the powers of the hash key that a short message needs: libipsec-mb's
+	 * VAES code keeps 48 powers, highest first. Longer messages read on from there, and the
+	 * other engines' keys are short: what this misses there, the hardware prefetches. */
 	for (uint32_t line = 0; line < 4; line++)
 		pl_prefetch(p + line * PL_CACHE_LINE);
 	for (uint32_t line = 13; line < 16; line++)

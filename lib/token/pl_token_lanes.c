@@ -4,11 +4,13 @@
  *
  *     PL_TOKEN_CHECK  name of the function
  *     PL_TOKEN_LANES  tokens in one vector: 1 (a plain word), 4 or 8
- *     PL_TOKEN_WAYS   vectors in flight at once. One SipRound is a chain of dependent operations
- *                     that leaves execution units idle; a second, independent chain fills them.
  *
  * Both hash steps take exactly 16 bytes, so the message loop is unrolled into two words and the
  * length word, and the first step's result goes into the second without leaving its registers.
+ * A SipRound is a chain of dependent operations that leaves execution units idle, so two vectors
+ * are worked on side by side wherever a batch has that many tokens; a third and a fourth gained
+ * 6 % more on full groups only, and were left out.
+ *
  * No branch and no address depends on a key or a tag.
  */
 
@@ -19,10 +21,7 @@
 #endif
 
 #define LANES PL_TOKEN_LANES
-#define WAYS  PL_TOKEN_WAYS
-#define GROUP (LANES * WAYS)
-
-#define UNROLLED _Pragma("GCC unroll 8") for (int w = 0; w < ways; w++)
+#define PAIR  (2 * LANES)
 
 #if LANES == 1
 typedef uint64_t vec64;
@@ -32,66 +31,96 @@ typedef uint32_t vec32 __attribute__((vector_size(LANES * 4)));
 typedef uint8_t vec8 __attribute__((vector_size(LANES)));
 #endif
 
+/* always_inline throughout: a call would spill the vectors that this file is about. */
+#define LANE_INLINE static inline __attribute__((always_inline))
+
+/* One vector of tokens on its way: a key, replaced by the hash, and the message's two words. */
+struct step {
+	vec64 k0, k1, m0, m1;
+};
+
 struct sip {
 	vec64 v0, v1, v2, v3;
 };
-
-/* always_inline throughout: a call would spill the vectors that this file is about, and with
- * ways known the loops vanish. */
-#define LANE_INLINE static inline __attribute__((always_inline))
 
 LANE_INLINE vec64 rotl(vec64 x, int bits)
 {
 	return x << bits | x >> (64 - bits);
 }
 
-LANE_INLINE void sip_rounds(struct sip *s, int ways, int rounds)
+LANE_INLINE void sip_round(struct sip *s)
 {
-	for (int r = 0; r < rounds; r++) {
-		UNROLLED s[w].v0 += s[w].v1;
-		UNROLLED s[w].v2 += s[w].v3;
-		UNROLLED s[w].v1 = rotl(s[w].v1, 13) ^ s[w].v0;
-		UNROLLED s[w].v3 = rotl(s[w].v3, 16) ^ s[w].v2;
-		UNROLLED s[w].v0 = rotl(s[w].v0, 32);
-		UNROLLED s[w].v2 += s[w].v1;
-		UNROLLED s[w].v0 += s[w].v3;
-		UNROLLED s[w].v1 = rotl(s[w].v1, 17) ^ s[w].v2;
-		UNROLLED s[w].v3 = rotl(s[w].v3, 21) ^ s[w].v0;
-		UNROLLED s[w].v2 = rotl(s[w].v2, 32);
+	s->v0 += s->v1;
+	s->v2 += s->v3;
+	s->v1 = rotl(s->v1, 13) ^ s->v0;
+	s->v3 = rotl(s->v3, 16) ^ s->v2;
+	s->v0 = rotl(s->v0, 32);
+	s->v2 += s->v1;
+	s->v0 += s->v3;
+	s->v1 = rotl(s->v1, 17) ^ s->v2;
+	s->v3 = rotl(s->v3, 21) ^ s->v0;
+	s->v2 = rotl(s->v2, 32);
+}
+
+/* The second of two is NULL where there is one. */
+LANE_INLINE void sip_rounds(struct sip *a, struct sip *b, int round_cnt)
+{
+	for (int i = 0; i < round_cnt; i++) {
+		sip_round(a);
+		if (b != NULL)
+			sip_round(b);
 	}
 }
 
-LANE_INLINE void sip_absorb(struct sip *s, const vec64 *m, int ways)
+LANE_INLINE struct sip sip_begin(const struct step *x)
 {
-	UNROLLED s[w].v3 ^= m[w];
-	sip_rounds(s, ways, 2);
-	UNROLLED s[w].v0 ^= m[w];
+	return (struct sip){
+		.v0 = x->k0 ^ 0x736f6d6570736575ULL,
+		.v1 = x->k1 ^ (0x646f72616e646f6dULL ^ 0xeeULL),
+		.v2 = x->k0 ^ 0x6c7967656e657261ULL,
+		.v3 = x->k1 ^ 0x7465646279746573ULL,
+	};
 }
 
-/* SipHash-2-4-128 of the 16 bytes m0 | m1; the key is replaced by the result. */
-LANE_INLINE void sip_hash(vec64 *k0, vec64 *k1, const vec64 *m0, const vec64 *m1, int ways)
+LANE_INLINE vec64 sip_word(const struct sip *s)
 {
-	const vec64 zero = {0};
-	struct sip s[WAYS];
-	vec64 size[WAYS];
+	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
 
-	UNROLLED
-	{
-		s[w].v0 = k0[w] ^ 0x736f6d6570736575ULL;
-		s[w].v1 = k1[w] ^ 0x646f72616e646f6dULL ^ 0xeeULL;
-		s[w].v2 = k0[w] ^ 0x6c7967656e657261ULL;
-		s[w].v3 = k1[w] ^ 0x7465646279746573ULL;
-		size[w] = zero + (16ULL << 56);
-	}
-	sip_absorb(s, m0, ways);
-	sip_absorb(s, m1, ways);
-	sip_absorb(s, size, ways);
-	UNROLLED s[w].v2 ^= zero + 0xeeULL;
-	sip_rounds(s, ways, 4);
-	UNROLLED k0[w] = s[w].v0 ^ s[w].v1 ^ s[w].v2 ^ s[w].v3;
-	UNROLLED s[w].v1 ^= zero + 0xddULL;
-	sip_rounds(s, ways, 4);
-	UNROLLED k1[w] = s[w].v0 ^ s[w].v1 ^ s[w].v2 ^ s[w].v3;
+LANE_INLINE void sip_absorb(struct sip *a, struct sip *b, vec64 ma, vec64 mb)
+{
+	a->v3 ^= ma;
+	if (b != NULL)
+		b->v3 ^= mb;
+	sip_rounds(a, b, 2);
+	a->v0 ^= ma;
+	if (b != NULL)
+		b->v0 ^= mb;
+}
+
+/* SipHash-2-4-128 of the 16 bytes m0 | m1, of one vector or of two. */
+LANE_INLINE void sip_hash(struct step *x, struct step *y)
+{
+	const struct step *other = y != NULL ? y : x;
+	const vec64 size_word = x->m0 - x->m0 + (16ULL << 56);
+	struct sip sx = sip_begin(x), sy = sip_begin(other);
+	struct sip *a = &sx, *b = y != NULL ? &sy : NULL;
+
+	sip_absorb(a, b, x->m0, other->m0);
+	sip_absorb(a, b, x->m1, other->m1);
+	sip_absorb(a, b, size_word, size_word);
+	sx.v2 ^= 0xeeULL;
+	sy.v2 ^= 0xeeULL;
+	sip_rounds(a, b, 4);
+	x->k0 = sip_word(&sx);
+	if (y != NULL)
+		y->k0 = sip_word(&sy);
+	sx.v1 ^= 0xddULL;
+	sy.v1 ^= 0xddULL;
+	sip_rounds(a, b, 4);
+	x->k1 = sip_word(&sx);
+	if (y != NULL)
+		y->k1 = sip_word(&sy);
 }
 
 /* Loads of `cnt` lanes, 1 .. LANES, that touch no byte beyond them; the other lanes are zero. */
@@ -158,55 +187,79 @@ LANE_INLINE void store_ok(uint8_t *ok, vec64 diff, uint32_t cnt)
 #endif
 }
 
-/* Check cnt tokens from idx on: ways * LANES of them, or 1 .. LANES with one way. */
-LANE_INLINE void check_group(const struct pl_token_batch *b, uint32_t idx, uint32_t cnt,
-			     uint8_t *ok, int ways)
+/* The first step: message and key of the tokens from idx on, cnt of them. */
+LANE_INLINE struct step load_key_step(const struct pl_token_batch *b, uint32_t idx, uint32_t cnt)
 {
-	vec64 k0[WAYS], k1[WAYS], id[WAYS], m1[WAYS];
+	return (struct step){
+		.k0 = load64(b->master0 + idx, cnt),
+		.k1 = load64(b->master1 + idx, cnt),
+		.m0 = load64(b->cert_id + idx, cnt),
+		.m1 = load32(b->generation + idx, cnt) | (uint64_t)PL_TOKEN_LABEL_KEY << 32,
+	};
+}
 
-	UNROLLED
-	{
-		uint32_t i = idx + (uint32_t)w * LANES;
+LANE_INLINE vec64 load_tag_word(const struct pl_token_batch *b, uint32_t idx, uint32_t cnt)
+{
+	return load32(b->shown_at + idx, cnt) | (uint64_t)PL_TOKEN_LABEL_TAG << 32;
+}
 
-		k0[w] = load64(b->master0 + i, cnt);
-		k1[w] = load64(b->master1 + i, cnt);
-		id[w] = load64(b->cert_id + i, cnt);
-		m1[w] = load32(b->generation + i, cnt) | (uint64_t)PL_TOKEN_LABEL_KEY << 32;
-	}
-	sip_hash(k0, k1, id, m1, ways);
-	UNROLLED m1[w] = load32(b->shown_at + idx + (uint32_t)w * LANES, cnt) |
-			 (uint64_t)PL_TOKEN_LABEL_TAG << 32;
-	sip_hash(k0, k1, id, m1, ways);
-	UNROLLED
-	{
-		uint32_t i = idx + (uint32_t)w * LANES;
-		vec64 diff = (k0[w] ^ load64(b->tag0 + i, cnt)) |
-			     ((k1[w] ^ load32(b->tag1 + i, cnt)) & 0xffffffffULL);
+LANE_INLINE void compare(const struct pl_token_batch *b, const struct step *x, uint32_t idx,
+			 uint32_t cnt, uint8_t *ok)
+{
+	vec64 diff = (x->k0 ^ load64(b->tag0 + idx, cnt)) |
+		     ((x->k1 ^ load32(b->tag1 + idx, cnt)) & 0xffffffffULL);
 
-		store_ok(ok + i, diff, cnt);
-	}
+	store_ok(ok + idx, diff, cnt);
+}
+
+/* Check 1 .. LANES tokens from idx on. */
+LANE_INLINE void check_one(const struct pl_token_batch *b, uint32_t idx, uint32_t cnt, uint8_t *ok)
+{
+	struct step x = load_key_step(b, idx, cnt);
+
+	sip_hash(&x, NULL);
+	x.m1 = load_tag_word(b, idx, cnt);
+	sip_hash(&x, NULL);
+	compare(b, &x, idx, cnt, ok);
+}
+
+/* Check two full vectors of tokens, side by side; they may overlap. */
+LANE_INLINE void check_pair(const struct pl_token_batch *b, uint32_t idx0, uint32_t idx1,
+			    uint8_t *ok)
+{
+	struct step x = load_key_step(b, idx0, LANES);
+	struct step y = load_key_step(b, idx1, LANES);
+
+	sip_hash(&x, &y);
+	x.m1 = load_tag_word(b, idx0, LANES);
+	y.m1 = load_tag_word(b, idx1, LANES);
+	sip_hash(&x, &y);
+	compare(b, &x, idx0, LANES, ok);
+	compare(b, &y, idx1, LANES, ok);
 }
 
 void PL_TOKEN_CHECK(const struct pl_token_batch *b, uint32_t cnt, uint8_t *ok)
 {
 	uint32_t idx = 0;
 
-	for (; cnt - idx >= GROUP; idx += GROUP)
-		check_group(b, idx, LANES, ok, WAYS);
-	if (idx == cnt)
-		return;
-	/* What is left is done as a full group that ends at the last token: some tokens are
-	 * checked twice, which costs nothing, and no lane is empty. */
-	if (WAYS > 1 && cnt >= GROUP && cnt - idx > LANES) {
-		check_group(b, cnt - GROUP, LANES, ok, WAYS);
+#if LANES > 1
+	/* A vector operation takes longer than a scalar one: two tokens alone are done sooner
+	 * without (40 ns against 88 ns on Zen 4). */
+	if (cnt <= 2) {
+		pl_token_check_scalar(b, cnt, ok);
 		return;
 	}
-	for (; cnt - idx >= LANES; idx += LANES)
-		check_group(b, idx, LANES, ok, 1);
+#endif
+	for (; cnt - idx >= PAIR; idx += PAIR)
+		check_pair(b, idx, idx + LANES, ok);
 	if (idx == cnt)
 		return;
-	if (cnt >= LANES)
-		check_group(b, cnt - LANES, LANES, ok, 1);
+	/* What is left is done in a full vector that ends at the last token: some tokens are
+	 * checked twice, which costs nothing, and no lane is empty. */
+	if (cnt - idx > LANES)
+		check_pair(b, idx, cnt - LANES, ok);
+	else if (cnt >= LANES)
+		check_one(b, cnt - LANES, LANES, ok);
 	else
-		check_group(b, idx, cnt - idx, ok, 1);
+		check_one(b, idx, cnt - idx, ok);
 }
