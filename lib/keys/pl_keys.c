@@ -108,7 +108,9 @@ static bool field_hex(struct cursor f, uint8_t *out, size_t out_size)
 static int parse_ids(struct cursor *c, struct pl_key *k, char *error, size_t error_size)
 {
 	uint64_t v;
-	uint8_t stream_be[8];
+	uint8_t id_be[8];
+	uint64_t *id = k->kind == PL_KEY_WALLET ? &k->cert_id : &k->stream_id;
+	const char *id_name = k->kind == PL_KEY_WALLET ? "certificate" : "stream";
 
 	if (k->kind == PL_KEY_GATEWAY) {
 		if (!field_number(take_field(c), UINT32_MAX, &v))
@@ -124,12 +126,12 @@ static int parse_ids(struct cursor *c, struct pl_key *k, char *error, size_t err
 		k->epoch = (uint8_t)v;
 		return 0;
 	}
-	if (!field_hex(take_field(c), stream_be, sizeof(stream_be)))
-		return refuse(error, error_size, "stream id must be 16 hexadecimal digits");
-	for (size_t i = 0; i < sizeof(stream_be); i++)
-		k->stream_id = k->stream_id << 8 | stream_be[i];
-	if (k->stream_id == 0)
-		return refuse(error, error_size, "stream id must not be 0");
+	if (!field_hex(take_field(c), id_be, sizeof(id_be)))
+		return refuse(error, error_size, "%s id must be 16 hexadecimal digits", id_name);
+	for (size_t i = 0; i < sizeof(id_be); i++)
+		*id = *id << 8 | id_be[i];
+	if (*id == 0)
+		return refuse(error, error_size, "%s id must not be 0", id_name);
 	return 0;
 }
 
@@ -233,6 +235,12 @@ size_t pl_keys_format(const struct pl_key *key, char text[PL_KEYS_FILE_SIZE_MAX]
 			return 0;
 		size = snprintf(text, PL_KEYS_FILE_SIZE_MAX, "%s 1 %016" PRIx64 " ",
 				pl_keys_word(key->kind), key->stream_id);
+		break;
+	case PL_KEY_WALLET:
+		if (key->cert_id == 0)
+			return 0;
+		size = snprintf(text, PL_KEYS_FILE_SIZE_MAX, "%s 1 %016" PRIx64 " ",
+				pl_keys_word(key->kind), key->cert_id);
 		break;
 	default:
 		return 0;

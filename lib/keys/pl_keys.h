@@ -8,6 +8,7 @@
  *   passline-token-key 1 <epoch> <32 hex>                       token master key of one epoch
  *   passline-authority-secret 1 <stream_id, 16 hex> <128 hex>   Ed25519: seed and public key
  *   passline-authority-public 1 <stream_id, 16 hex> <64 hex>    Ed25519 public key
+ *   passline-wallet-key 1 <cert_id, 16 hex> <32 hex>            one certificate's key, its wallet's
  *
  * The 1 is the format's version. A secret is read only from a regular file (never through a
  * symbolic link) that belongs to root or to the caller and has no bits for group or others; it
@@ -24,11 +25,12 @@
 #define PL_KEYS_TOKEN_EPOCHS   8u /* as many as a certificate's three bits of key epoch tell */
 
 /* K(id, word that begins the file, bytes of key, is it secret) */
-#define PL_KEYS_KINDS(K)                                           \
-	K(GATEWAY, "passline-gateway-key", 32, true)               \
-	K(TOKEN, "passline-token-key", 16, true)                   \
-	K(AUTHORITY_SECRET, "passline-authority-secret", 64, true) \
-	K(AUTHORITY_PUBLIC, "passline-authority-public", 32, false)
+#define PL_KEYS_KINDS(K)                                            \
+	K(GATEWAY, "passline-gateway-key", 32, true)                \
+	K(TOKEN, "passline-token-key", 16, true)                    \
+	K(AUTHORITY_SECRET, "passline-authority-secret", 64, true)  \
+	K(AUTHORITY_PUBLIC, "passline-authority-public", 32, false) \
+	K(WALLET, "passline-wallet-key", 16, true)
 
 enum pl_key_kind {
 	PL_KEY_NONE = 0,
@@ -41,6 +43,7 @@ enum pl_key_kind {
 /** One key. Fields that the kind does not have are zero. */
 struct pl_key {
 	uint64_t stream_id;  /* authority keys: which feed they sign, 1 .. */
+	uint64_t cert_id;    /* wallet keys: whose, 1 .. */
 	uint32_t gateway_id; /* gateway keys: any */
 	uint8_t kind;        /* enum pl_key_kind */
 	uint8_t epoch;       /* gateway keys: 0 .. 255. token keys: 0 .. 7 */
@@ -120,7 +123,8 @@ PL_MUST_USE int pl_keys_write_file(const char *path, const struct pl_key *key, b
 
 /**
  * Fill key->bytes with a new random key of key->kind (for PL_KEY_AUTHORITY_SECRET an Ed25519 key
- * pair). Other fields are the caller's. @return 0, or -EINVAL for a kind that is not made so.
+ * pair). Other fields are the caller's. @return 0, or -EINVAL for a kind that is not made so: a
+ * wallet's key is derived (lib/token).
  */
 PL_MUST_USE int pl_keys_generate(struct pl_key *key);
 

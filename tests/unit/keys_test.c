@@ -211,10 +211,17 @@ static void test_format_and_parse_agree(void **state)
 			k.stream_id = UINT64_MAX - 1;
 		if (kind == PL_KEY_GATEWAY)
 			k.gateway_id = 70000;
-		if (kind != PL_KEY_AUTHORITY_SECRET)
+		if (kind == PL_KEY_GATEWAY || kind == PL_KEY_TOKEN)
 			k.epoch = 3;
-		assert_int_equal(pl_keys_generate(&k), 0);
-		assert_int_equal(strlen(text), pl_keys_format(&k, text));
+		if (kind == PL_KEY_WALLET) { /* derived, not generated */
+			assert_int_equal(pl_keys_generate(&k), -EINVAL);
+			assert_int_equal(pl_keys_format(&k, text), 0);
+			k.cert_id = 0x0123456789abcdef;
+			k.bytes[15] = 1;
+		} else {
+			assert_int_equal(pl_keys_generate(&k), 0);
+		}
+		assert_int_not_equal(pl_keys_format(&k, text), 0);
 		assert_int_equal(parse(text, kind, &back), 0);
 		assert_memory_equal(&k, &back, sizeof(k));
 	}
@@ -224,6 +231,26 @@ static void test_format_and_parse_agree(void **state)
 	assert_int_equal(pl_keys_format(&(struct pl_key){.kind = PL_KEY_KIND_CNT},
 					(char[PL_KEYS_FILE_SIZE_MAX]){0}),
 			 0);
+}
+
+static void test_a_wallet_key_names_its_certificate(void **state)
+{
+	static const char text[] =
+		"passline-wallet-key 1 0123456789abcdef 000102030405060708090a0b0c0d0e0f\n";
+	char back[PL_KEYS_FILE_SIZE_MAX];
+	struct pl_key k;
+
+	(void)state;
+	assert_int_equal(parse(text, PL_KEY_WALLET, &k), 0);
+	assert_int_equal(k.cert_id, 0x0123456789abcdef);
+	assert_int_equal(k.stream_id, 0);
+	assert_int_equal(pl_keys_format(&k, back), strlen(text));
+	assert_string_equal(back, text);
+	assert_int_equal(parse("passline-wallet-key 1 0000000000000000 "
+			       "000102030405060708090a0b0c0d0e0f\n",
+			       PL_KEY_WALLET, &k),
+			 -EINVAL);
+	assert_non_null(strstr(error, "certificate id"));
 }
 
 static void test_open_modes_are_refused(void **state)
@@ -461,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_another_kind_is_refused),
 		cmocka_unit_test(test_authority_keys_belong_together),
 		cmocka_unit_test(test_format_and_parse_agree),
+		cmocka_unit_test(test_a_wallet_key_names_its_certificate),
 		IN_DIR(test_open_modes_are_refused),
 		IN_DIR(test_public_key_may_be_read_by_all_and_written_by_its_owner),
 		IN_DIR(test_foreign_owner_is_refused),
