@@ -3,6 +3,9 @@
 #
 # What the scripts share; to be sourced. Sets pl_root. Everything that changes the machine is
 # undone when the script ends, also by INT, TERM or HUP: see at_exit.
+#
+# A function that sets a VARIABLE of its caller has locals named _pl_*: a local of the same name
+# would be set in its stead.
 
 # shellcheck disable=SC2034
 pl_root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
@@ -60,11 +63,11 @@ trap 'exit 129' HUP
 
 # A directory that goes when the script ends: work_dir VARIABLE.
 work_dir() {
-	local dir
+	local _pl_dir
 
-	dir=$(mktemp -d "${TMPDIR:-/tmp}/passline.XXXXXX")
-	at_exit rm -rf --one-file-system "$dir"
-	printf -v "$1" '%s' "$dir"
+	_pl_dir=$(mktemp -d "${TMPDIR:-/tmp}/passline.XXXXXX")
+	at_exit rm -rf --one-file-system "$_pl_dir"
+	printf -v "$1" '%s' "$_pl_dir"
 }
 
 # --- processes -----------------------------------------------------------------------------------
@@ -84,12 +87,12 @@ stop_process() {
 # spawn VARIABLE LOG COMMAND...: start it in the background with its output in LOG; VARIABLE gets
 # its process id. It is stopped when the script ends.
 spawn() {
-	local variable=$1 logfile=$2
+	local _pl_variable=$1 _pl_log=$2
 
 	shift 2
-	"$@" >"$logfile" 2>&1 </dev/null &
+	"$@" >"$_pl_log" 2>&1 </dev/null &
 	at_exit stop_process "$!"
-	printf -v "$variable" '%s' "$!"
+	printf -v "$_pl_variable" '%s' "$!"
 }
 
 # wait_until SECONDS COMMAND...: until COMMAND succeeds; fails when the time is over.
@@ -127,38 +130,38 @@ _huge_give_back() {
 # hugetlbfs mount of our own whose path VARIABLE gets. Both go when the script ends. Fails, with
 # nothing changed, where the machine cannot give them.
 huge_reserve() {
-	local pages=$((($1 + 1) / 2)) got dir
+	local _pl_pages=$((($1 + 1) / 2)) _pl_got _pl_dir
 
 	[ -w "$_nr_hugepages" ] || return 1
-	got=$(_huge_change "$pages")
-	if [ "$got" -lt "$pages" ]; then
-		[ "$got" -le 0 ] || _huge_give_back "$got"
+	_pl_got=$(_huge_change "$_pl_pages")
+	if [ "$_pl_got" -lt "$_pl_pages" ]; then
+		[ "$_pl_got" -le 0 ] || _huge_give_back "$_pl_got"
 		return 1
 	fi
-	at_exit _huge_give_back "$pages"
-	dir=$(mktemp -d "${TMPDIR:-/tmp}/passline-huge.XXXXXX")
-	if ! mount -t hugetlbfs -o pagesize=2M,mode=0700 none "$dir"; then
-		rmdir "$dir"
+	at_exit _huge_give_back "$_pl_pages"
+	_pl_dir=$(mktemp -d "${TMPDIR:-/tmp}/passline-huge.XXXXXX")
+	if ! mount -t hugetlbfs -o pagesize=2M,mode=0700 none "$_pl_dir"; then
+		rmdir "$_pl_dir"
 		return 1
 	fi
-	at_exit rmdir "$dir"
-	at_exit umount "$dir"
-	printf -v "$2" '%s' "$dir"
+	at_exit rmdir "$_pl_dir"
+	at_exit umount "$_pl_dir"
+	printf -v "$2" '%s' "$_pl_dir"
 }
 
 # --- network namespaces ------------------------------------------------------------------------------
 
 # ns_add VARIABLE LABEL: a namespace whose name no other run has, with its loopback up.
 ns_add() {
-	local name="pl-$2-$$"
+	local _pl_name="pl-$2-$$"
 
-	ip netns add "$name" || return 1
-	at_exit ip netns del "$name"
-	ip -n "$name" link set lo up
+	ip netns add "$_pl_name" || return 1
+	at_exit ip netns del "$_pl_name"
+	ip -n "$_pl_name" link set lo up
 	# No router or duplicate-address chatter: what is on the wire is what a test put there.
-	ip netns exec "$name" sysctl -qw net.ipv6.conf.all.accept_ra=0 \
+	ip netns exec "$_pl_name" sysctl -qw net.ipv6.conf.all.accept_ra=0 \
 		net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
-	printf -v "$1" '%s' "$name"
+	printf -v "$1" '%s' "$_pl_name"
 }
 
 # ns_veth NS_A IF_A NS_B IF_B: a cable between two namespaces, both ends up, without offloads:
