@@ -70,7 +70,8 @@ static struct cursor take_field(struct cursor *c)
 	struct cursor f = {.at = c->at, .size = space != NULL ? (size_t)(space - c->at) : c->size};
 	size_t cut = f.size + (space != NULL ? 1 : 0);
 
-	c->at += cut;
+	if (cut != 0) /* at may be NULL when nothing is left */
+		c->at += cut;
 	c->size -= cut;
 	return f;
 }
