@@ -5,7 +5,7 @@
 - every source file has its licence line;
 - every Python file compiles;
 - a module of lib/ includes no module that lib/meson.build lists after it;
-- headers of DPDK are included only where the EAL may be: lib/port, app/passline, app/load, perf;
+- headers of DPDK are included only where the EAL may be: EAL_PLACES below;
 - lib/ neither prints to stdout nor ends the program (PL_CHECK of base apart);
 - the atomics are those of stdatomic.h, in their _explicit form.
 """
@@ -18,7 +18,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LICENCE = "SPDX-License-Identifier: BSD-3-Clause"
 SOURCES = {".c", ".h", ".py", ".sh", ".test", ".build", ".service", ".in"}
-EAL_PLACES = ("lib/port/", "app/passline/", "app/load/", "perf/")
+EAL_PLACES = ("lib/port/", "app/passline/", "app/load/", "perf/", "tests/unit/port_")
 # What DPDK's headers are called.
 EAL_INCLUDE = re.compile(r'^\s*#\s*include\s*[<"](rte_[a-z0-9_]+\.h|ethdev_[a-z_]+\.h)', re.M)
 OWN_INCLUDE = re.compile(r'^\s*#\s*include\s*"(\w+)/pl_\w+\.h"', re.M)
