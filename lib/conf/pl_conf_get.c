@@ -84,12 +84,21 @@ struct pl_conf_section *pl_conf_section_next(struct pl_conf *c, const char *name
 	return NULL;
 }
 
+/* Remember for messages which keys there are; a key may be asked of more than once. */
+static void note_asked(struct pl_conf_section *s, const char *key)
+{
+	for (uint32_t i = 0; i < s->asked_cnt; i++)
+		if (strcmp(s->asked[i], key) == 0)
+			return;
+	PL_CHECK(s->asked_cnt < PL_CONF_ASKED_MAX);
+	s->asked[s->asked_cnt++] = key;
+}
+
 struct pl_conf_item *pl_conf_find(struct pl_conf *c, struct pl_conf_section *s, const char *key)
 {
 	if (s == NULL)
 		return NULL;
-	PL_CHECK(s->asked_cnt < PL_CONF_ASKED_MAX);
-	s->asked[s->asked_cnt++] = key;
+	note_asked(s, key);
 	for (uint32_t i = 0; i < s->item_cnt; i++) {
 		struct pl_conf_item *item = &c->items[s->item_first + i];
 

@@ -10,8 +10,10 @@
 #include "base/pl_base.h"
 #include "net/pl_net.h"
 
-#define PL_SITE_PORTS_MAX        8u
-#define PL_SITE_QUEUES_MAX       256u /* of all ports together: a reply's nonce has 8 bits for it */
+#define PL_SITE_PORTS_MAX 8u
+/* Of all ports together. A reply's nonce has room for 256; the table has room for 64 readers,
+ * which two processes share while one takes over from the other. */
+#define PL_SITE_QUEUES_MAX       30u
 #define PL_SITE_APPLIANCE_ID_MAX ((1u << 24) - 1)
 #define PL_SITE_NAME_SIZE        64u
 #define PL_SITE_PATH_SIZE        1024u /* with its NUL */
@@ -66,8 +68,9 @@ struct pl_site {
 	/* [table] */
 	uint64_t table_capacity;            /* certificates */
 	uint32_t table_memory;              /* enum pl_site_memory */
-	char table_path[PL_SITE_PATH_SIZE]; /* of the mapping; "": the program's choice */
-	int32_t table_numa_node;            /* or PL_SITE_NUMA_ANY */
+	char table_path[PL_SITE_PATH_SIZE]; /* on hugetlbfs; for PL_SITE_MEMORY_PAGES on tmpfs */
+	char table_fallback_path[PL_SITE_PATH_SIZE]; /* on tmpfs; "" unless PL_SITE_MEMORY_AUTO */
+	int32_t table_numa_node;                     /* or PL_SITE_NUMA_ANY */
 
 	/* [policy] */
 	char policy_path[PL_SITE_PATH_SIZE]; /* "": the built-in rules */
