@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * What the benches share.
+ */
+#ifndef BENCH_UTIL_H
+#define BENCH_UTIL_H
+
+#include "base/pl_base.h"
+
+/** Say what failed and why on stderr, and exit 2. */
+void bench_die(const char *what, const char *why) __attribute__((noreturn));
+/** A flag's number, or a clear refusal and exit 2. */
+uint64_t bench_number(const char *flag, const char *s, uint64_t min, uint64_t max);
+/** Cycles of the time-stamp counter a second, measured over 0.1 s. */
+double bench_tsc_hz(void);
+/** Sorts v. */
+double bench_median(double *v, uint32_t cnt);
+/** This thread, on that core. */
+void bench_cpu_pin(uint64_t cpu);
+
+#endif
