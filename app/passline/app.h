@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The appliance as one: what main() builds, control runs and telemetry shows. */
+#ifndef PL_APP_H
+#define PL_APP_H
+
+#include "args.h"
+#include "config.h"
+#include "loader.h"
+#include "nonce_store.h"
+#include "port/pl_port.h"
+#include "worker.h"
+
+struct pl_app_port {
+	struct pl_port port;
+	struct pl_net_if nif; /* the site's, with the device's MAC and link-local address */
+	const struct pl_site_port *conf;
+	bool opened;
+	_Atomic bool link_up PL_SHARED(ctrl, telemetry);
+};
+
+struct pl_app {
+	struct pl_args args;
+	struct pl_config config PL_OWNED_BY(ctrl);
+	struct pl_clock *clock;
+	struct pl_table *table;
+	struct pl_live live;
+	struct pl_view_box views;
+	struct pl_loader loader;
+	struct pl_nonce_store nonces PL_OWNED_BY(ctrl);
+	bool nonces_open;
+	uint32_t port_cnt PL_FROZEN_AFTER(start);
+	struct pl_app_port ports[PL_SITE_PORTS_MAX];
+	uint32_t worker_cnt PL_FROZEN_AFTER(start);
+	struct pl_worker *workers[PL_SITE_QUEUES_MAX] PL_FROZEN_AFTER(start);
+	uint64_t start_wall_s PL_FROZEN_AFTER(start);
+	bool no_huge PL_FROZEN_AFTER(start);
+	/* Ids of gateways by idx, as of the newest view, for telemetry: which must not follow a
+	 * view that control may free. */
+	_Atomic uint32_t gateway_cnt PL_SHARED(ctrl, telemetry);
+	_Atomic uint32_t gateway_ids[PL_GATEWAY_MAX] PL_SHARED(ctrl, telemetry);
+	_Atomic uint32_t clock_trust PL_SHARED(ctrl, telemetry); /* enum pl_clock_trust */
+	_Atomic uint32_t policy_generation PL_SHARED(ctrl, telemetry);
+};
+
+/* ports.c */
+PL_MUST_USE int pl_ports_open(struct pl_app *app, char *error, size_t error_size);
+PL_MUST_USE int pl_ports_start(struct pl_app *app, char *error, size_t error_size);
+void pl_ports_close(struct pl_app *app);
+/** "10.0.0.1/24, fd00::1 vlan 7 udp 4717" */
+void pl_ports_address_text(const struct pl_net_if *nif, char *text, size_t text_size);
+
+/* table_open.c */
+/** Attach to the table of the last run if it holds this feed, else make an empty one. */
+PL_MUST_USE int pl_table_open(struct pl_app *app, char *error, size_t error_size);
+
+/* workers.c */
+PL_MUST_USE int pl_workers_create(struct pl_app *app, uint64_t nonce_first, char *error,
+				  size_t error_size);
+PL_MUST_USE int pl_workers_launch(struct pl_app *app, char *error, size_t error_size);
+/** Stops and waits. */
+void pl_workers_stop(struct pl_app *app);
+void pl_workers_destroy(struct pl_app *app);
+
+/* control.c */
+/** Runs until a signal ends it, with all that was built. @return exit code. */
+int pl_control_run(struct pl_app *app);
+/** Publish a view of app->config. */
+PL_MUST_USE int pl_control_publish(struct pl_app *app, char *error, size_t error_size);
+/** Flags of all workers' replies, recomputed and published. */
+uint32_t pl_control_flags(struct pl_app *app, bool draining);
+uint64_t pl_wall_ns(void);
+
+/* telemetry.c */
+PL_MUST_USE int pl_telemetry_start(struct pl_app *app);
+/** Commands stay registered (the EAL has no way back) but answer no more. */
+void pl_telemetry_stop(void);
+
+/* heap.c */
+void pl_heap_telemetry_start(void);
+
+#endif

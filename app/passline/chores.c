@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a worker does between bursts, every PL_CHORES_US: look at what control has published,
+ * publish what it has counted. */
+#include <rte_cycles.h>
+
+#include "worker.h"
+
+static void gateways_publish(struct pl_worker *w)
+{
+	const struct pl_gateway_counters *own = pl_verify_gateway_counters(w->verify);
+	uint32_t gateway_cnt = pl_gateway_cnt(w->view->gateways);
+
+	for (uint32_t n = 0; n < PL_GATEWAYS_A_CHORE && n < gateway_cnt; n++) {
+		uint64_t words[PL_GATEWAY_WORDS];
+
+		if (w->gateway_cursor >= gateway_cnt)
+			w->gateway_cursor = 0;
+		memcpy(words, &own[w->gateway_cursor], sizeof(words));
+		for (uint32_t i = 0; i < PL_GATEWAY_WORDS; i++)
+			/* GW-PUB relaxed: one writer, shown to humans; orders nothing. */
+			atomic_store_explicit(&w->pub_gateways[w->gateway_cursor][i], words[i],
+					      memory_order_relaxed);
+		w->gateway_cursor++;
+	}
+}
+
+void pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
+			    struct pl_gateway_counters *out)
+{
+	uint64_t words[PL_GATEWAY_WORDS];
+
+	for (uint32_t i = 0; i < PL_GATEWAY_WORDS; i++)
+		/* relaxed: see GW-PUB. */
+		words[i] = atomic_load_explicit(&w->pub_gateways[idx][i], memory_order_relaxed);
+	memcpy(out, words, sizeof(*out));
+}
+
+bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
+{
+	const struct pl_live *live = w->live;
+	uint32_t announce;
+
+	w->chores_tsc = now_tsc + w->chores_period_tsc;
+	pl_clock_view_get(w->clock_base, &w->clock);
+	w->view = pl_view_get(w->views);
+	/* The old view, if it was another, is let go. Release, by rte_rcu_qsbr. */
+	rte_rcu_qsbr_quiescent(w->views->qsbr, w->idx);
+	pl_table_quiesce(w->reader);
+	/* FLAGS-GET acquire: pairs FLAGS-PUB. With "loading" gone, all that was loaded is seen. */
+	w->flags = atomic_load_explicit(&live->flags, memory_order_acquire);
+	/* ASOF-GET acquire: pairs ASOF-PUB. What as_of stands for is in the table. */
+	w->as_of = atomic_load_explicit(&live->as_of, memory_order_acquire);
+	/* relaxed: a number, on disk before control stored it; nothing else hangs on it. */
+	pl_verify_nonce_limit_set(w->verify,
+				  atomic_load_explicit(&live->nonce_limit, memory_order_relaxed));
+	/* relaxed: as above. */
+	announce = atomic_load_explicit(&live->announce_generation, memory_order_relaxed);
+	if (announce != w->announced) {
+		w->announced = announce;
+		if (w->queue == 0 && w->garp)
+			pl_worker_announce(w);
+	}
+	pl_stats_publish(&w->pub, &w->counters);
+	/* relaxed: control reads it to know when to reserve more; late is early enough. */
+	atomic_store_explicit(&w->pub_nonce_next, pl_verify_nonce_next(w->verify),
+			      memory_order_relaxed);
+	gateways_publish(w);
+	/* relaxed: a stop that is seen one round later is as good. */
+	return atomic_load_explicit(&live->stop, memory_order_relaxed);
+}
+
+/* Announcements are nobody's answers: they count as sent, not as answered, and if the port does not
+ * take one the neighbours will ask. */
+void pl_worker_announce(struct pl_worker *w)
+{
+	const struct pl_net_if *nif = w->nif;
+	uint32_t cnt = (uint32_t)nif->ip4_cnt + nif->ip6_cnt;
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		struct rte_mbuf *m = rte_pktmbuf_alloc(w->port->pool);
+		uint32_t room, size;
+		uint8_t *data;
+
+		if (m == NULL)
+			return;
+		data = rte_pktmbuf_mtod(m, uint8_t *);
+		room = rte_pktmbuf_tailroom(m);
+		size = i < nif->ip4_cnt ? pl_net_garp(nif, i, data, room)
+					: pl_net_unsolicited_na(nif, i - nif->ip4_cnt, data, room);
+		m->data_len = (uint16_t)size;
+		m->pkt_len = size;
+		if (size != 0 && pl_port_tx(w->port, w->queue, &m, 1) == 1) {
+			w->counters.tx_pkts++;
+			w->counters.tx_bytes += size;
+		} else {
+			rte_pktmbuf_free(m);
+		}
+	}
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "ready.h"
+
+/* Errors one a line, as many as there is room for. */
+struct complaints {
+	char *text;
+	size_t size;
+	size_t used;
+	bool any;
+};
+
+static void complain(struct complaints *c, const char *what)
+{
+	int n;
+
+	c->any = true;
+	if (c->used >= c->size)
+		return;
+	n = snprintf(c->text + c->used, c->size - c->used, "%s%s", c->used > 0 ? "\n" : "", what);
+	c->used += n > 0 ? (size_t)n : 0;
+}
+
+static void check_dir(struct complaints *c, const char *path, const char *key, int access_mode)
+{
+	char what[PL_SITE_PATH_SIZE + 256];
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		snprintf(what, sizeof(what), "%s (%s): %s: make the directory, or correct the path",
+			 path, key, strerror(errno));
+		complain(c, what);
+	} else if (!S_ISDIR(st.st_mode)) {
+		snprintf(what, sizeof(what), "%s (%s) is not a directory", path, key);
+		complain(c, what);
+	} else if (access(path, access_mode) != 0) {
+		snprintf(what, sizeof(what),
+			 "%s (%s): %s: give it to the user that passline runs as", path, key,
+			 strerror(errno));
+		complain(c, what);
+	}
+}
+
+static void load_keys(struct pl_config *c, struct complaints *cs)
+{
+	char what[PL_SITE_PATH_SIZE + 512];
+
+	if (pl_keys_load_file(c->site.authority_path, PL_KEY_AUTHORITY_PUBLIC, &c->authority, what,
+			      sizeof(what)) != 0)
+		complain(cs, what);
+	if (pl_keys_load_dir(c->site.token_dir, PL_KEY_TOKEN, &c->tokens, what, sizeof(what)) !=
+	    0) {
+		complain(cs, what);
+	} else if (c->tokens->cnt == 0) {
+		snprintf(what, sizeof(what),
+			 "%s holds no token key: copy the authority's there (*.key)",
+			 c->site.token_dir);
+		complain(cs, what);
+	}
+	if (pl_keys_load_dir(c->site.gateway_dir, PL_KEY_GATEWAY, &c->gateways, what,
+			     sizeof(what)) != 0) {
+		complain(cs, what);
+	} else if (c->gateways->cnt == 0) {
+		snprintf(what, sizeof(what),
+			 "%s holds no gateway key: nobody could ask. Copy keys there (*.key)",
+			 c->site.gateway_dir);
+		complain(cs, what);
+	}
+}
+
+static void load_policy(struct pl_config *c, struct complaints *cs)
+{
+	char *notes;
+
+	if (c->site.policy_path[0] == '\0') {
+		pl_policy_default(&c->policy, NULL);
+		return;
+	}
+	notes = calloc(1, PL_POLICY_NOTES_SIZE);
+	if (notes == NULL)
+		complain(cs, "no memory to read the policy");
+	else if (pl_policy_load(c->site.policy_path, &c->policy, NULL, notes,
+				PL_POLICY_NOTES_SIZE) != 0)
+		complain(cs, notes);
+	else if (notes[0] != '\0')
+		pl_say("%s", notes); /* it holds, but somebody should look */
+	free(notes);
+}
+
+static void check_lcores(const struct pl_config *c, const struct pl_args *args,
+			 struct complaints *cs)
+{
+	uint32_t lcore_cnt = pl_args_lcore_cnt(args);
+	char what[256];
+
+	if (lcore_cnt == 0 || lcore_cnt >= c->site.queue_cnt + 1)
+		return;
+	snprintf(what, sizeof(what),
+		 "%s: %u queue(s) need %u lcores, one of them for control, and the EAL would have "
+		 "%u: give it more (-l), or set fewer 'queues'",
+		 args->config_path, c->site.queue_cnt, c->site.queue_cnt + 1, lcore_cnt);
+	complain(cs, what);
+}
+
+int pl_config_load(struct pl_config *c, const struct pl_args *args, char *error, size_t error_size)
+{
+	struct complaints cs = {.text = error, .size = error_size};
+
+	memset(c, 0, sizeof(*c));
+	/* Without a site nothing else is known: its own list of errors stands alone. */
+	if (pl_site_load(args->config_path, &c->site, error, error_size) != 0)
+		return -EINVAL;
+	check_dir(&cs, c->site.feed_dir, "feed dir", R_OK | X_OK);
+	check_dir(&cs, c->site.state_dir, "state_dir", R_OK | W_OK | X_OK);
+	load_keys(c, &cs);
+	load_policy(c, &cs);
+	check_lcores(c, args, &cs);
+	if (!cs.any)
+		return 0;
+	pl_config_free(c);
+	return -EINVAL;
+}
+
+int pl_config_reload(struct pl_config *c, char *error, size_t error_size)
+{
+	struct complaints cs = {.text = error, .size = error_size};
+	struct pl_config *fresh = calloc(1, sizeof(*fresh));
+
+	if (fresh == NULL)
+		return -ENOMEM;
+	fresh->site = c->site;
+	load_keys(fresh, &cs);
+	load_policy(fresh, &cs);
+	if (cs.any) {
+		pl_config_free(fresh);
+	} else {
+		pl_config_free(c);
+		*c = *fresh;
+	}
+	free(fresh);
+	return cs.any ? -EINVAL : 0;
+}
+
+void pl_config_free(struct pl_config *c)
+{
+	pl_keys_free(c->authority);
+	pl_keys_free(c->tokens);
+	pl_keys_free(c->gateways);
+	c->authority = NULL;
+	c->tokens = NULL;
+	c->gateways = NULL;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the appliance says to its operator: lines on stderr, and systemd. Control only. */
+#ifndef PL_READY_H
+#define PL_READY_H
+
+#include "base/pl_base.h"
+
+/** One line on stderr: "passline: ...". */
+void pl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+struct pl_app;
+
+/** Workers answer; the feed is being loaded. */
+void pl_ready_answering(const struct pl_app *app);
+/** Still loading: systemd's patience is renewed. */
+void pl_ready_loading(uint64_t record_cnt);
+/** Everything is up. */
+void pl_ready_serving(const struct pl_app *app);
+void pl_ready_draining(void);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What dpdk-telemetry.py can ask. The handlers run on the EAL's telemetry thread and read what
+ * workers, loader and control have published, nothing else: no lock, and no effect on a worker.
+ *
+ * Of one answer: rx_pkts = answered + dropped, because all of a worker's words are published
+ * between two bursts; while packets flow, words of one copy may be of two adjacent publications.
+ */
+#include <inttypes.h>
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_telemetry.h>
+
+#include "app.h"
+
+#define GATEWAYS_AN_ANSWER 64u /* an answer of the socket has 16 KB */
+
+/* Cleared before what it leads to goes; handlers on another thread look once. */
+static _Atomic(struct pl_app *) telemetry_app;
+/* Handlers under way, so that stop can wait for them. */
+static _Atomic uint32_t handlers_busy;
+
+static struct pl_app *app_enter(void)
+{
+	/* TEL-ENTER seq_cst: the count must be seen by whoever clears the pointer, or the cleared
+	 * pointer by us: store, then load of another, on both sides. Pairs: TEL-STOP. */
+	atomic_fetch_add_explicit(&handlers_busy, 1, memory_order_seq_cst);
+	return atomic_load_explicit(&telemetry_app, memory_order_seq_cst);
+}
+
+static void app_leave(void)
+{
+	/* TEL-LEAVE release: my reads are done. Pairs: the loads of TEL-STOP. */
+	atomic_fetch_sub_explicit(&handlers_busy, 1, memory_order_release);
+}
+
+static void counters_add(struct rte_tel_data *d, const struct pl_counters *c)
+{
+	uint64_t answered = pl_stats_answered(c), dropped = pl_stats_dropped(c);
+
+	rte_tel_data_add_dict_u64(d, "answered", answered);
+	rte_tel_data_add_dict_u64(d, "dropped", dropped);
+#define C(field, text) rte_tel_data_add_dict_u64(d, #field, c->field);
+	PL_WORKER_COUNTERS(C)
+#undef C
+}
+
+static void drops_add(struct rte_tel_data *d, const struct pl_counters *c, const char *prefix)
+{
+	char name[RTE_TEL_MAX_STRING_LEN];
+
+	for (uint32_t i = 0; i < PL_DROP_CNT; i++) {
+		snprintf(name, sizeof(name), "%s%s", prefix, pl_drop_name(i));
+		rte_tel_data_add_dict_u64(d, name, c->drops[i]);
+	}
+}
+
+static void verdicts_add(struct rte_tel_data *d, const struct pl_counters *c)
+{
+	char name[RTE_TEL_MAX_STRING_LEN];
+
+	for (const uint8_t *code = pl_verdict_codes; *code != PL_V_NONE; code++) {
+		snprintf(name, sizeof(name), "verdict_%s", pl_verdict_name(*code));
+		rte_tel_data_add_dict_u64(d, name, c->verdicts[*code]);
+	}
+}
+
+static void totals_read(const struct pl_app *app, struct pl_counters *total)
+{
+	memset(total, 0, sizeof(*total));
+	for (uint32_t i = 0; i < app->worker_cnt; i++) {
+		struct pl_counters one;
+
+		pl_stats_read(&app->workers[i]->pub, &one);
+		pl_stats_add(total, &one);
+	}
+}
+
+static void cycles_add(struct rte_tel_data *d, const struct pl_counters *c)
+{
+	rte_tel_data_add_dict_u64(d, "tsc_hz", rte_get_tsc_hz());
+	rte_tel_data_add_dict_u64(d, "busy_tsc_per_datagram",
+				  c->replies != 0 ? c->busy_tsc / c->replies : 0);
+	rte_tel_data_add_dict_u64(d, "busy_tsc_per_scan",
+				  c->scans != 0 ? c->busy_tsc / c->scans : 0);
+}
+
+static int stats_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)
+{
+	struct pl_counters total;
+
+	(void)params;
+	totals_read(app, &total);
+	rte_tel_data_start_dict(d);
+	counters_add(d, &total);
+	cycles_add(d, &total);
+	verdicts_add(d, &total);
+	drops_add(d, &total, "drop_");
+	return 0;
+}
+
+static int drops_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)
+{
+	struct pl_counters total;
+
+	(void)params;
+	totals_read(app, &total);
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_u64(d, "rx_pkts", total.rx_pkts);
+	rte_tel_data_add_dict_u64(d, "answered", pl_stats_answered(&total));
+	rte_tel_data_add_dict_u64(d, "dropped", pl_stats_dropped(&total));
+	drops_add(d, &total, "");
+	return 0;
+}
+
+/* A number as the whole parameter. @return false if it is none or not below end. */
+static bool param_number(const char *params, uint32_t end, uint32_t *out)
+{
+	unsigned long n;
+	char *rest;
+
+	if (params == NULL || *params < '0' || *params > '9')
+		return false;
+	n = strtoul(params, &rest, 10);
+	if (*rest != '\0' || n >= end)
+		return false;
+	*out = (uint32_t)n;
+	return true;
+}
+
+static int queue_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)
+{
+	const struct pl_worker *w;
+	struct pl_counters one;
+	uint32_t idx;
+
+	if (!param_number(params, app->worker_cnt, &idx))
+		return -1;
+	w = app->workers[idx];
+	pl_stats_read(&w->pub, &one);
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_u64(d, "queue", idx);
+	rte_tel_data_add_dict_u64(d, "port_id", w->port->port_id);
+	rte_tel_data_add_dict_u64(d, "port_queue", w->queue);
+	rte_tel_data_add_dict_u64(d, "lcore", w->lcore_id);
+	counters_add(d, &one);
+	cycles_add(d, &one);
+	drops_add(d, &one, "drop_");
+	return 0;
+}
+
+static void flags_add(struct rte_tel_data *d, uint32_t flags)
+{
+	struct rte_tel_data *list = rte_tel_data_alloc();
+
+	rte_tel_data_add_dict_string(d, "state", pl_state_name(pl_state_of_flags(flags)));
+	if (list == NULL)
+		return;
+	rte_tel_data_start_array(list, RTE_TEL_STRING_VAL);
+#define F(id, bit, name, text)    \
+	if (flags & PL_FLAG_##id) \
+		rte_tel_data_add_array_string(list, name);
+	PL_STATE_FLAGS(F)
+#undef F
+	rte_tel_data_add_dict_container(d, "flags", list, 0);
+}
+
+static void feed_add(struct rte_tel_data *d, struct pl_app *app, uint32_t as_of)
+{
+	struct pl_loader_status *s = &app->loader.status;
+	uint32_t refused = atomic_load_explicit(&s->refused, memory_order_relaxed);
+
+	rte_tel_data_add_dict_u64(d, "as_of", as_of);
+	rte_tel_data_add_dict_u64(d, "feed_sequence",
+				  atomic_load_explicit(&s->sequence, memory_order_relaxed));
+	rte_tel_data_add_dict_u64(d, "feed_segments",
+				  atomic_load_explicit(&s->segment_cnt, memory_order_relaxed));
+	rte_tel_data_add_dict_u64(d, "feed_records",
+				  atomic_load_explicit(&s->record_cnt, memory_order_relaxed));
+	rte_tel_data_add_dict_u64(d, "feed_refusals",
+				  atomic_load_explicit(&s->refused_cnt, memory_order_relaxed));
+	rte_tel_data_add_dict_string(d, "feed_refusal",
+				     pl_feed_error_name((enum pl_feed_error)refused));
+}
+
+static void table_add(struct rte_tel_data *d, const struct pl_app *app)
+{
+	struct pl_table_stats s;
+
+	pl_table_stats_get(app->table, &s);
+	rte_tel_data_add_dict_u64(d, "table_capacity", s.capacity);
+	rte_tel_data_add_dict_u64(d, "table_entries", s.entry_cnt);
+	rte_tel_data_add_dict_u64(d, "table_bytes", s.size);
+	rte_tel_data_add_dict_u64(d, "table_page_bytes", s.page_size);
+	rte_tel_data_add_dict_u64(d, "table_full", s.full_cnt);
+}
+
+static void ports_add(struct rte_tel_data *d, struct pl_app *app)
+{
+	char name[RTE_TEL_MAX_STRING_LEN];
+
+	for (uint32_t i = 0; i < app->port_cnt; i++) {
+		struct rte_tel_data *one = rte_tel_data_alloc();
+		struct pl_port_status status;
+
+		if (one == NULL)
+			return;
+		pl_port_status(&app->ports[i].port, &status);
+		rte_tel_data_start_dict(one);
+		rte_tel_data_add_dict_string(one, "device", app->ports[i].conf->device);
+		rte_tel_data_add_dict_u64(one, "link_up", status.link_up);
+		rte_tel_data_add_dict_u64(one, "rx_missed", status.rx_missed);
+		rte_tel_data_add_dict_u64(one, "rx_errors", status.rx_errors);
+		rte_tel_data_add_dict_u64(one, "rx_no_mbuf", status.rx_no_mbuf);
+		rte_tel_data_add_dict_u64(one, "tx_errors", status.tx_errors);
+		snprintf(name, sizeof(name), "port_%s", app->ports[i].conf->name);
+		rte_tel_data_add_dict_container(d, name, one, 0);
+	}
+}
+
+static int state_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)
+{
+	/* relaxed, all: shown to humans. */
+	uint32_t flags = atomic_load_explicit(&app->live.flags, memory_order_relaxed);
+	uint32_t as_of = atomic_load_explicit(&app->live.as_of, memory_order_relaxed);
+	uint32_t trust = atomic_load_explicit(&app->clock_trust, memory_order_relaxed);
+	uint64_t now_s = pl_wall_ns() / 1000000000u;
+
+	(void)params;
+	/* As a worker does for each burst. */
+	if (trust != PL_CLOCK_TRUSTED)
+		flags |= PL_FLAG_CLOCK;
+	if (now_s > (uint64_t)as_of + app->config.site.feed_age_s_max)
+		flags |= PL_FLAG_FEED_OLD;
+	if (flags & PL_FLAG_LOADING)
+		as_of = 0;
+	rte_tel_data_start_dict(d);
+	flags_add(d, flags);
+	rte_tel_data_add_dict_string(d, "version", PL_VERSION);
+	rte_tel_data_add_dict_string(d, "site", app->config.site.name);
+	rte_tel_data_add_dict_u64(d, "appliance_id", app->config.site.appliance_id);
+	rte_tel_data_add_dict_u64(d, "uptime_s", now_s - app->start_wall_s);
+	rte_tel_data_add_dict_string(d, "engines", pl_verify_engines(app->workers[0]->verify));
+	rte_tel_data_add_dict_u64(d, "queues", app->worker_cnt);
+	rte_tel_data_add_dict_u64(d, "gateways",
+				  atomic_load_explicit(&app->gateway_cnt, memory_order_relaxed));
+	rte_tel_data_add_dict_string(d, "clock", pl_clock_trust_text((enum pl_clock_trust)trust));
+	rte_tel_data_add_dict_u64(d, "huge_pages", !app->no_huge);
+	feed_add(d, app, as_of);
+	table_add(d, app);
+	ports_add(d, app);
+	return 0;
+}
+
+static void gateway_add(struct rte_tel_data *d, const struct pl_app *app, uint32_t idx)
+{
+	struct pl_gateway_counters total = {0};
+	struct rte_tel_data *one = rte_tel_data_alloc();
+	char name[16];
+
+	if (one == NULL)
+		return;
+	for (uint32_t i = 0; i < app->worker_cnt; i++) {
+		struct pl_gateway_counters c;
+
+		pl_worker_gateway_read(app->workers[i], idx, &c);
+		total.datagrams += c.datagrams;
+		total.scans += c.scans;
+		total.pass += c.pass;
+		total.deny += c.deny;
+		total.unknown += c.unknown;
+		total.retries += c.retries;
+		total.errors += c.errors;
+		total.seen_ms = c.seen_ms > total.seen_ms ? c.seen_ms : total.seen_ms;
+	}
+	rte_tel_data_start_dict(one);
+	rte_tel_data_add_dict_u64(one, "datagrams", total.datagrams);
+	rte_tel_data_add_dict_u64(one, "scans", total.scans);
+	rte_tel_data_add_dict_u64(one, "pass", total.pass);
+	rte_tel_data_add_dict_u64(one, "deny", total.deny);
+	rte_tel_data_add_dict_u64(one, "unknown", total.unknown);
+	rte_tel_data_add_dict_u64(one, "retries", total.retries);
+	rte_tel_data_add_dict_u64(one, "errors", total.errors);
+	rte_tel_data_add_dict_u64(one, "seen_ms", total.seen_ms);
+	/* relaxed: see GWID-PUB; idx is below the count that was acquired. */
+	snprintf(name, sizeof(name), "%" PRIu32,
+		 atomic_load_explicit(&app->gateway_ids[idx], memory_order_relaxed));
+	rte_tel_data_add_dict_container(d, name, one, 0);
+}
+
+static int gateways_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)
+{
+	/* GWID-GET acquire: pairs GWID-PUB. */
+	uint32_t cnt = atomic_load_explicit(&app->gateway_cnt, memory_order_acquire);
+	uint32_t from = 0;
+
+	if (params != NULL && *params != '\0' && !param_number(params, cnt, &from))
+		return -1;
+	rte_tel_data_start_dict(d);
+	for (uint32_t i = from; i < cnt && i < from + GATEWAYS_AN_ANSWER; i++)
+		gateway_add(d, app, i);
+	return 0;
+}
+
+/* One function of the EAL's type for each answer. */
+#define COMMANDS(X)                                                                             \
+	X(stats, "Totals of all queues: packets, answers, verdicts, drops, cycles.")            \
+	X(state, "State and its reasons, feed, table, clock, ports.")                           \
+	X(queue, "Counters of one queue. Parameter: its number, from 0.")                       \
+	X(gateways, "Live counts by gateway, 64 an answer. Parameter: from which one, from 0.") \
+	X(drops, "Packets received, answered, and dropped by reason, of all queues.")
+
+#define X(name, help)                                                                      \
+	static int name##_cmd(const char *cmd, const char *params, struct rte_tel_data *d) \
+	{                                                                                  \
+		struct pl_app *app = app_enter();                                          \
+		int ret = app != NULL ? name##_answer(app, params, d) : -1;                \
+                                                                                           \
+		(void)cmd;                                                                 \
+		app_leave();                                                               \
+		return ret;                                                                \
+	}
+COMMANDS(X)
+#undef X
+
+int pl_telemetry_start(struct pl_app *app)
+{
+	int ret = 0;
+
+	/* Release by way of seq_cst: app is complete. Pairs: TEL-ENTER. */
+	atomic_store_explicit(&telemetry_app, app, memory_order_seq_cst);
+#define X(name, help) \
+	if (ret == 0) \
+		ret = rte_telemetry_register_cmd("/passline/" #name, name##_cmd, help);
+	COMMANDS(X)
+#undef X
+	pl_heap_telemetry_start();
+	return ret;
+}
+
+void pl_telemetry_stop(void)
+{
+	/* TEL-STOP seq_cst: see TEL-ENTER. */
+	atomic_store_explicit(&telemetry_app, NULL, memory_order_seq_cst);
+	while (atomic_load_explicit(&handlers_busy, memory_order_seq_cst) != 0)
+		rte_delay_us_sleep(100);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * What workers judge by, published as one pointer: a change is a new view, and the old one is
+ * freed when every worker has said that it holds it no more (rte_rcu_qsbr).
+ */
+#ifndef PL_APP_VIEW_H
+#define PL_APP_VIEW_H
+
+#include <stdatomic.h>
+
+#include <rte_rcu_qsbr.h>
+
+#include "clock/pl_clock.h"
+#include "config.h"
+#include "verify/pl_view.h"
+
+/** Immutable; what its pointers lead to is its own. */
+struct pl_app_view {
+	struct pl_view view;
+	struct pl_clock_zone zone;
+	uint32_t feed_age_s_max;
+	uint16_t retry_after_ms; /* while loading or shedding */
+	struct pl_token_keys *token_keys;
+	struct pl_policy *policy;
+	struct pl_gateway_set *gateways;
+};
+
+#define PL_VIEW_RETIRED_MAX 8u
+
+struct pl_view_box {
+	_Atomic(const struct pl_app_view *) current PL_SHARED(ctrl, worker);
+	struct rte_rcu_qsbr *qsbr;
+	uint64_t generation PL_OWNED_BY(ctrl);
+	/* Views that some worker may still hold, oldest first. */
+	struct {
+		const struct pl_app_view *view;
+		uint64_t token;
+	} retired[PL_VIEW_RETIRED_MAX] PL_OWNED_BY(ctrl);
+	uint32_t retired_cnt;
+};
+
+PL_MUST_USE int pl_view_box_create(struct pl_view_box *box, uint32_t worker_cnt);
+/** Workers must have stopped. */
+void pl_view_box_destroy(struct pl_view_box *box);
+
+/**
+ * Make a view of the configuration and publish it.
+ *
+ * @param seal  of the engine that the workers use.
+ * @return 0; -EAGAIN while too many old views are held; -errno with error set.
+ * Thread: control.
+ */
+PL_MUST_USE int pl_view_publish(struct pl_view_box *box, const struct pl_config *c,
+				const struct pl_seal *seal, uint64_t wall_ns, char *error,
+				size_t error_size);
+/** Free what no worker holds any more. Blocks: no. */
+void pl_view_reclaim(struct pl_view_box *box);
+
+/** Worker or control; a worker says rte_rcu_qsbr_quiescent() once it has let the old one go. */
+static inline const struct pl_app_view *pl_view_get(struct pl_view_box *box)
+{
+	/* VIEW-GET acquire: pairs VIEW-PUB; what the pointer leads to is complete. */
+	return atomic_load_explicit(&box->current, memory_order_acquire);
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * A worker: one lcore that serves one queue, from frame to frame. The loop allocates nothing,
+ * locks nothing, logs nothing and makes no system call; everything rare is in its chores, every
+ * PL_CHORES_US. What others see of it are copies that it publishes there.
+ */
+#ifndef PL_WORKER_H
+#define PL_WORKER_H
+
+#include <stdatomic.h>
+
+#include "net/pl_net.h"
+#include "port/pl_port.h"
+#include "site/pl_site.h"
+#include "verify/pl_verify.h"
+#include "view.h"
+
+#define PL_CHORES_US        100u
+#define PL_TX_TRIES_MAX     16u   /* of a transmit ring that takes nothing, before frames drop */
+#define PL_IDLE_POLLS_SLEEP 2000u /* empty polls in a row before a worker may sleep */
+#define PL_GATEWAYS_A_CHORE 16u   /* how many gateways' counts are published each time */
+#define PL_GATEWAY_WORDS    (sizeof(struct pl_gateway_counters) / sizeof(uint64_t))
+
+/** What control and the loader tell all workers; one line, rarely written. */
+struct pl_live {
+	/* enum pl_state_flag, of all that control decides. */
+	alignas(PL_CACHE_LINE) _Atomic uint32_t flags PL_SHARED(ctrl, worker);
+	_Atomic uint32_t as_of PL_SHARED(loader, worker); /* unix s */
+	_Atomic uint64_t nonce_limit PL_SHARED(ctrl, worker);
+	_Atomic uint32_t announce_generation PL_SHARED(ctrl, worker); /* a change: announce */
+	_Atomic bool stop PL_SHARED(ctrl, worker);
+};
+
+struct pl_worker {
+	/* The burst. */
+	alignas(PL_CACHE_LINE) const struct pl_port *port PL_FROZEN_AFTER(start);
+	const struct pl_net_if *nif PL_FROZEN_AFTER(start);
+	struct pl_verify *verify PL_OWNED_BY(worker);
+	struct pl_table_reader *reader PL_OWNED_BY(worker);
+	const struct pl_app_view *view PL_OWNED_BY(worker); /* held until the next chores */
+	struct pl_clock_view clock PL_OWNED_BY(worker);
+	uint64_t chores_tsc PL_OWNED_BY(worker); /* when they are due */
+	uint64_t chores_period_tsc PL_FROZEN_AFTER(start);
+	uint32_t flags PL_OWNED_BY(worker);
+	uint32_t as_of PL_OWNED_BY(worker);
+	uint32_t empty_polls PL_OWNED_BY(worker); /* in a row */
+	uint32_t tx_cnt PL_OWNED_BY(worker);
+	uint32_t junk_cnt PL_OWNED_BY(worker);
+	uint16_t queue PL_FROZEN_AFTER(start); /* of the port */
+	struct pl_counters counters PL_OWNED_BY(worker);
+
+	/* One burst's scratch. */
+	struct rte_mbuf *rx[PL_PORT_BURST_MAX] PL_OWNED_BY(worker);
+	struct rte_mbuf *tx[PL_PORT_BURST_MAX];
+	struct rte_mbuf *junk[PL_PORT_BURST_MAX];
+	uint8_t tx_kind[PL_PORT_BURST_MAX];    /* enum pl_net_kind */
+	uint8_t item_frame[PL_PORT_BURST_MAX]; /* which frame an item is the payload of */
+	struct pl_net_frame frames[PL_PORT_BURST_MAX];
+	struct pl_verify_item items[PL_PORT_BURST_MAX];
+
+	/* Rare. */
+	alignas(PL_CACHE_LINE) struct pl_view_box *views PL_FROZEN_AFTER(start);
+	const struct pl_clock *clock_base PL_FROZEN_AFTER(start);
+	const struct pl_live *live PL_FROZEN_AFTER(start);
+	uint32_t idx PL_FROZEN_AFTER(start); /* of all workers: queue number in nonces */
+	uint32_t lcore_id PL_FROZEN_AFTER(start);
+	uint32_t idle PL_FROZEN_AFTER(start); /* enum pl_site_idle */
+	uint32_t idle_us PL_FROZEN_AFTER(start);
+	bool garp PL_FROZEN_AFTER(start);
+	uint32_t announced PL_OWNED_BY(worker);      /* generation last seen */
+	uint32_t gateway_cursor PL_OWNED_BY(worker); /* next to publish */
+
+	/* What it shows. */
+	struct pl_counters_pub pub PL_SHARED(worker, ctrl);
+	_Atomic uint64_t pub_nonce_next PL_SHARED(worker, ctrl);
+	_Atomic uint64_t pub_gateways[PL_GATEWAY_MAX][PL_GATEWAY_WORDS] PL_SHARED(worker, ctrl);
+};
+
+/** For rte_eal_remote_launch(); runs until live->stop. Always 0. */
+int pl_worker_main(void *worker);
+
+/** @return true when the worker shall stop. */
+bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc) PL_COLD;
+/** Tell the link our addresses. Queue 0 of a port only. */
+void pl_worker_announce(struct pl_worker *w) PL_COLD;
+
+/** A published copy of one gateway's counts by one worker. Any thread. */
+void pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
+			    struct pl_gateway_counters *out);
+
+#endif
