@@ -77,7 +77,7 @@ static void test_everything_said(void **state)
 	assert_int_equal(
 		parse("[site]\nname = gangnam\nappliance-id = 16777215\ntime-zone = UTC\n"
 		      "state-dir = state\n" PORT "[port p1]\ndevice = 0000:01:00.0\nqueues = "
-						 "29\nvlan = 4094\nudp-port = 65535\n"
+		      "29\nvlan = 4094\nudp-port = 65535\n"
 		      "garp = no\naddresses = 10.0.0.1/31 fd00::1/64, 192.168.1.2/32\n" KEYS FEED
 		      "age-max = 1 h\n"
 		      "[table]\ncapacity = 50M\nmemory = pages\nnuma-node = 1\n"
@@ -338,6 +338,36 @@ static void test_examples_comments_show_the_defaults(void **state)
 	assert_memory_equal(&with, &site, sizeof(site));
 }
 
+/* Every key that the example knows has its line in the reference. */
+static void test_reference_has_every_key(void **state)
+{
+	static char doc[65536];
+	char line[256];
+	uint32_t keys_cnt = 0;
+	FILE *f = fopen(PL_SOURCE_ROOT "/docs/configuration.md", "r");
+
+	(void)state;
+	assert_non_null(f);
+	doc[fread(doc, 1, sizeof(doc) - 1, f)] = '\0';
+	fclose(f);
+	f = fopen(PASSLINE_CONF, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		char cell[80];
+		char *key = line + (line[0] == '#');
+		size_t size = strspn(key, "abcdefghijklmnopqrstuvwxyz-");
+
+		if (size == 0 || strncmp(key + size, " = ", 3) != 0)
+			continue;
+		keys_cnt++;
+		snprintf(cell, sizeof(cell), "\n| `%.*s` |", (int)size, key);
+		if (strstr(doc, cell) == NULL)
+			fail_msg("docs/configuration.md has no row for %.*s", (int)size, key);
+	}
+	fclose(f);
+	assert_int_equal(keys_cnt, 28);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_all_errors_come_at_once),
 		cmocka_unit_test(test_shipped_example_is_right),
 		cmocka_unit_test(test_examples_comments_show_the_defaults),
+		cmocka_unit_test(test_reference_has_every_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
