@@ -2,7 +2,85 @@
 /* What readers do for every scan. */
 #include "table/pl_table_pvt.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define PL_TABLE_SCALAR 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PL_TABLE_SCALAR 1
+#endif
+#endif
+#if defined(__SSE4_1__) && !defined(PL_TABLE_SCALAR)
+#include <smmintrin.h>
+#endif
+
 #define PL_SEEN_TRIES_MAX 16u
+
+/* A lookup whose home line leads on. */
+struct pending {
+	uint64_t bucket; /* home, then where it leads */
+	uint32_t meta;
+	uint32_t idx;
+	uint32_t tag;
+};
+
+/*
+ * Look into one bucket for the burst: the facts of id, 0 if it is not there, and its slot.
+ *
+ * On x86-64 with SSE4.1 the three ids are compared at once. Such loads are outside C11's model,
+ * so this leans on the machine's: lanes of 8 and 4 aligned bytes are read whole, and loads are
+ * not reordered with loads; the barrier keeps the compiler to it. What must hold is what
+ * pl_bucket_match() argues: facts before ids. That one is used everywhere else, and under
+ * ThreadSanitizer; tests hold the two against each other. In cache a hit takes 5.7 ns with this
+ * and 10 with the other (EPYC Zen 4).
+ */
+#if defined(__SSE4_1__) && !defined(PL_TABLE_SCALAR)
+static inline uint32_t bucket_facts(struct pl_bucket *buckets, uint64_t bucket, uint64_t id,
+				    uint64_t *slot)
+{
+	const struct pl_bucket *b = &buckets[bucket];
+	/* SLOT-PUB: facts, then ids. */
+	__m128i facts = _mm_load_si128((const __m128i *)(const void *)&b->facts[0]);
+
+	atomic_signal_fence(memory_order_acquire);
+
+	__m128i key = _mm_set1_epi64x((long long)id);
+	__m128i eq01 =
+		_mm_cmpeq_epi64(_mm_load_si128((const __m128i *)(const void *)&b->id[0]), key);
+	/* The other half is the first seen word; its lane falls out below. */
+	__m128i eq2 =
+		_mm_cmpeq_epi64(_mm_load_si128((const __m128i *)(const void *)&b->id[2]), key);
+	__m128i eq = _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(eq01), _mm_castsi128_ps(eq2),
+						     _MM_SHUFFLE(2, 0, 2, 0)));
+	/* The fourth lane is meta: masked to nothing, so that it is never live. */
+	__m128i kinds = _mm_and_si128(
+		facts, _mm_setr_epi32(PL_CERT_KIND_MAX, PL_CERT_KIND_MAX, PL_CERT_KIND_MAX, 0));
+	__m128i hit = _mm_andnot_si128(_mm_cmpeq_epi32(kinds, _mm_setzero_si128()), eq);
+	uint32_t mask = (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(hit));
+
+	/* At most one lane is left: 1, 2, 4 are slots 0, 1, 2. */
+	*slot = pl_table_slot(bucket, mask >> 1);
+	hit = _mm_and_si128(hit, facts);
+	hit = _mm_or_si128(hit, _mm_srli_si128(hit, 8));
+	hit = _mm_or_si128(hit, _mm_srli_si128(hit, 4));
+	return (uint32_t)_mm_cvtsi128_si32(hit);
+}
+#else
+static inline uint32_t bucket_facts(struct pl_bucket *buckets, uint64_t bucket, uint64_t id,
+				    uint64_t *slot)
+{
+	uint32_t facts[PL_TABLE_SLOTS];
+	uint32_t mask = pl_bucket_match(&buckets[bucket], id, facts);
+
+	*slot = pl_table_slot(bucket, mask >> 1);
+	return (facts[0] & -(mask & 1)) | (facts[1] & -(mask >> 1 & 1)) | (facts[2] & -(mask >> 2));
+}
+#endif
+
+static inline void prefetch_home(struct pl_bucket *buckets, uint64_t bucket_cnt, uint64_t seed,
+				 uint64_t id)
+{
+	pl_prefetch(&buckets[pl_table_reduce(pl_table_hash(id, seed), bucket_cnt)]);
+}
 
 void pl_table_prefetch(const struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt)
 {
@@ -11,42 +89,13 @@ void pl_table_prefetch(const struct pl_table_reader *r, const uint64_t *ids, uin
 	uint64_t seed = r->seed;
 
 	for (uint32_t i = 0; i < cnt; i++)
-		pl_prefetch(&buckets[pl_table_reduce(pl_table_hash(ids[i], seed), bucket_cnt)]);
+		prefetch_home(buckets, bucket_cnt, seed, ids[i]);
 	if (PL_UNLIKELY(r->prev != NULL)) {
 		const struct pl_map *m = r->prev;
 
 		for (uint32_t i = 0; i < cnt; i++)
-			pl_prefetch(&m->buckets[pl_table_reduce(pl_table_hash(ids[i], m->seed),
-								m->bucket_cnt)]);
+			prefetch_home(m->buckets, m->bucket_cnt, m->seed, ids[i]);
 	}
-}
-
-/* Position of the first signpost for this tag, or 0. */
-static inline uint32_t meta_first_pos(uint32_t meta, uint32_t tag)
-{
-	for (uint32_t j = 0; j < PL_META_SIGN_CNT; j++) {
-		uint32_t sign = meta >> (j * PL_META_SIGN_BITS) & PL_META_SIGN_MASK;
-
-		if (sign >> PL_META_TAG_SHIFT == tag && (sign & PL_META_POS_MASK) != 0)
-			return sign & PL_META_POS_MASK;
-	}
-	return 0;
-}
-
-/* A lookup whose home line leads on. */
-struct pending {
-	uint64_t bucket;
-	uint32_t idx;
-};
-
-static inline void hit_set(struct pl_table_hit *hit, uint64_t bucket, uint32_t mask,
-			   const uint32_t facts[PL_TABLE_SLOTS])
-{
-	uint32_t i = (uint32_t)__builtin_ctz(mask);
-
-	hit->slot = pl_table_slot(bucket, i);
-	hit->facts = facts[i];
-	hit->found = PL_TABLE_FOUND;
 }
 
 /* Everything that meta leads to, one line after another: a tag that another key has, too, or a
@@ -67,21 +116,60 @@ static PL_COLD void find_rest(struct pl_table_reader *r, uint64_t id, struct pl_
 	hit->found = PL_TABLE_FOUND;
 }
 
-/* The second lines were all asked for in the first pass; now they arrive. */
-static void find_pending(struct pl_table_reader *r, const uint64_t *ids, struct pl_table_hit *hits,
-			 const struct pending *pending, uint32_t cnt)
+/*
+ * The position that a home's meta leads to first; with a level and no signpost, the buddy.
+ * match: from pl_meta_match(), may be 0.
+ */
+static inline uint32_t meta_first_pos(uint32_t meta, uint32_t match)
 {
-	uint32_t facts[PL_TABLE_SLOTS];
+	/* The lowest carry bit is 10, 20 or 30; its signpost begins 10 below. */
+	uint32_t shift = (uint32_t)__builtin_ctz(match | 1u << 31) - PL_META_SIGN_BITS;
 
+	return match == 0 ? 1 : meta >> shift & PL_META_POS_MASK;
+}
+
+/* The homes of these had not the key and a meta word: which lead on? */
+static uint32_t pending_collect(struct pl_table_reader *r, const uint64_t *ids,
+				const struct pl_table_hit *hits, const uint8_t *open,
+				uint32_t open_cnt, struct pending *pending)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t k = 0; k < open_cnt; k++) {
+		uint32_t i = open[k];
+		uint64_t home = hits[i].slot >> 2;
+		uint32_t tag = pl_table_tag(pl_table_hash(ids[i], r->seed));
+		/* META-PUB acquire: a key that was put before this lookup began has its signpost
+		 * here, and its entry where that leads. Pairs: META-PUB release in the writer. */
+		uint32_t meta = atomic_load_explicit(&r->buckets[home].meta, memory_order_acquire);
+
+		pending[cnt] = (struct pending){home, meta, i, tag};
+		cnt += (pl_meta_match(meta, tag) | meta >> PL_META_LEVEL_SHIFT) != 0;
+	}
+	return cnt;
+}
+
+/* Ask for all the second lines, then look at them. */
+static void find_pending(struct pl_table_reader *r, const uint64_t *ids, struct pl_table_hit *hits,
+			 struct pending *pending, uint32_t cnt)
+{
 	r->counters.second_line += cnt;
 	for (uint32_t k = 0; k < cnt; k++) {
-		const struct pending *p = &pending[k];
-		uint32_t mask = pl_bucket_match(&r->buckets[p->bucket], ids[p->idx], facts);
+		struct pending *p = &pending[k];
+		uint32_t pos = meta_first_pos(p->meta, pl_meta_match(p->meta, p->tag));
 
-		if (PL_LIKELY(mask != 0))
-			hit_set(&hits[p->idx], p->bucket, mask, facts);
-		else
-			find_rest(r, ids[p->idx], &hits[p->idx]);
+		p->bucket = pl_table_pos_bucket(p->bucket, pos, r->seed, r->bucket_cnt);
+		pl_prefetch(&r->buckets[p->bucket]);
+	}
+	for (uint32_t k = 0; k < cnt; k++) {
+		const struct pending *p = &pending[k];
+		struct pl_table_hit *hit = &hits[p->idx];
+		uint32_t facts = bucket_facts(r->buckets, p->bucket, ids[p->idx], &hit->slot);
+
+		hit->facts = facts;
+		hit->found = facts != 0;
+		if (PL_UNLIKELY(facts == 0))
+			find_rest(r, ids[p->idx], hit);
 	}
 }
 
@@ -92,50 +180,65 @@ static PL_COLD void find_stale(struct pl_table_reader *r, uint32_t cnt, struct p
 		hits[i] = (struct pl_table_hit){.found = PL_TABLE_UNSURE};
 }
 
-void pl_table_find(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
-		   struct pl_table_hit *hits)
+/*
+ * No branch depends on what is found: hits, misses and second lines come in any order, and a wrong
+ * guess costs more than all of this. One fetch goes out for each lookup done, which keeps the
+ * memory evenly busy: against fetching the next burst first it takes a quarter off at 50 M.
+ */
+static inline __attribute__((always_inline)) void
+find_burst(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt, struct pl_table_hit *hits,
+	   const uint64_t *next_ids, uint32_t next_cnt)
 {
-	struct pending pending[PL_TABLE_BURST_MAX];
-	uint32_t pending_cnt = 0;
+	struct pending pending[PL_TABLE_BURST_MAX + 1];
+	uint8_t open[PL_TABLE_BURST_MAX + 1];
+	uint32_t open_cnt = 0, pending_cnt;
 	struct pl_bucket *buckets = r->buckets;
 	uint64_t bucket_cnt = r->bucket_cnt;
 	uint64_t seed = r->seed;
-	uint32_t facts[PL_TABLE_SLOTS];
 
-	PL_DCHECK(cnt <= PL_TABLE_BURST_MAX);
-	if (PL_UNLIKELY(r->stale)) {
-		find_stale(r, cnt, hits);
-		return;
-	}
+	PL_DCHECK(cnt <= PL_TABLE_BURST_MAX && next_cnt <= cnt);
 	for (uint32_t i = 0; i < cnt; i++) {
-		uint64_t hash = pl_table_hash(ids[i], seed);
-		uint64_t home = pl_table_reduce(hash, bucket_cnt);
-		uint32_t mask = pl_bucket_match(&buckets[home], ids[i], facts);
+		uint64_t home = pl_table_reduce(pl_table_hash(ids[i], seed), bucket_cnt);
+		uint32_t facts = bucket_facts(buckets, home, ids[i], &hits[i].slot);
 
-		if (PL_LIKELY(mask != 0)) {
-			hit_set(&hits[i], home, mask, facts);
-			continue;
-		}
-		hits[i] = (struct pl_table_hit){.found = PL_TABLE_ABSENT};
-
-		/* META-PUB acquire: a key that was put before this lookup began has its signpost
-		 * here, and its entry where that leads. Pairs: META-PUB release in the writer. */
-		uint32_t meta = atomic_load_explicit(&buckets[home].meta, memory_order_acquire);
-
-		if (meta == 0)
-			continue;
-		uint32_t pos = meta_first_pos(meta, pl_table_tag(hash));
-
-		if (pos == 0 && meta >> PL_META_LEVEL_SHIFT == 0)
-			continue;
-		/* A level without a signpost: begin with the buddy. */
-		uint64_t bucket = pl_table_pos_bucket(home, pos == 0 ? 1 : pos, seed, bucket_cnt);
-
-		pl_prefetch(&buckets[bucket]);
-		pending[pending_cnt++] = (struct pending){.bucket = bucket, .idx = i};
+		if (next_ids != NULL && i < next_cnt)
+			prefetch_home(buckets, bucket_cnt, seed, next_ids[i]);
+		hits[i].facts = facts;
+		hits[i].found = facts != 0;
+		open[open_cnt] = (uint8_t)i;
+		/* relaxed: a filter; looked at again with acquire in pending_collect(). That it is not
+		 * older than a put before this lookup is coherence's doing. */
+		open_cnt += (facts == 0) &
+			    (atomic_load_explicit(&buckets[home].meta, memory_order_relaxed) != 0);
 	}
+	if (open_cnt == 0)
+		return;
+	pending_cnt = pending_collect(r, ids, hits, open, open_cnt, pending);
 	if (pending_cnt != 0)
 		find_pending(r, ids, hits, pending, pending_cnt);
+}
+
+void pl_table_find(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
+		   struct pl_table_hit *hits)
+{
+	if (PL_UNLIKELY(r->stale))
+		find_stale(r, cnt, hits);
+	else
+		find_burst(r, ids, cnt, hits, NULL, 0);
+}
+
+void pl_table_find_ahead(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
+			 struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt)
+{
+	if (PL_UNLIKELY(r->stale || r->prev != NULL || next_cnt > cnt)) {
+		pl_table_prefetch(r, next_ids, next_cnt);
+		pl_table_find(r, ids, cnt, hits);
+		return;
+	}
+	if (next_cnt == cnt) /* known to the compiler: one test less a lookup */
+		find_burst(r, ids, cnt, hits, next_ids, cnt);
+	else
+		find_burst(r, ids, cnt, hits, next_ids, next_cnt);
 }
 
 /*

@@ -128,6 +128,15 @@ void pl_table_find(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
 		   struct pl_table_hit *hits);
 
 /**
+ * pl_table_find() of one burst and pl_table_prefetch() of the next in one pass, which keeps the
+ * memory evenly busy: the fastest way when lookups are most of the work.
+ *
+ * @param next_cnt  0 .. cnt is best; more is fetched first.
+ */
+void pl_table_find_ahead(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
+			 struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt);
+
+/**
  * Accept a scan of a found certificate, unless this QR or a newer one was accepted before.
  * One CAS on the line that the lookup fetched.
  *
