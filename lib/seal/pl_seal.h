@@ -24,7 +24,7 @@
 	E(IPSEC_MB, "ipsec-mb")
 
 enum pl_seal_engine {
-	PL_SEAL_AUTO = 0, /* the fastest that this CPU runs */
+	PL_SEAL_AUTO = 0, /* ipsec-mb where the CPU has AES-NI and PCLMULQDQ, else libsodium */
 #define E(id, name) PL_SEAL_##id,
 	PL_SEAL_ENGINES(E)
 #undef E
@@ -45,28 +45,36 @@ struct pl_seal_op {
 	uint32_t aad_size;  /* 0 .. PL_SEAL_AAD_SIZE_MAX */
 	uint32_t text_size; /* 0 .. PL_SEAL_TEXT_SIZE_MAX */
 	uint8_t nonce[PL_SEAL_NONCE_SIZE];
-	bool ok; /* open only: it authenticated. If not, text is garbage and must not be used */
+	bool ok; /* open: it authenticated; if not, text is garbage and must not be used. seal: set */
 };
 
 /**
+ * Calls sodium_init().
+ *
  * @return 0; -ENOTSUP if this CPU cannot run the engine (or, for AUTO, any); -ENOMEM.
  * Thread: any; the result belongs to one thread at a time.
  */
 PL_MUST_USE int pl_seal_create(enum pl_seal_engine engine, struct pl_seal **out);
 void pl_seal_destroy(struct pl_seal *s);
-/** The engine chosen, never AUTO; its name, and the name with the CPU variant ("ipsec-mb avx512"). */
+/**
+ * The engine chosen, never AUTO; its name; and the name with the CPU variant ("ipsec-mb avx512
+ * vaes"). Static storage; NULL for no such engine.
+ */
 enum pl_seal_engine pl_seal_engine(const struct pl_seal *s);
 const char *pl_seal_engine_name(enum pl_seal_engine engine);
 const char *pl_seal_variant(const struct pl_seal *s);
 
 /**
- * Expand a key for s's engine. Keys may then be used with any pl_seal of that engine, by many
- * threads at once. Wiped on destroy.
+ * Expand a key for s's engine. It may then be used with any pl_seal of that engine, by many
+ * threads at once, and outlive s. Its memory is left out of core dumps, locked as far as
+ * RLIMIT_MEMLOCK allows (about 1.1 KiB a key), and wiped by destroy.
+ *
+ * @return 0 or -ENOMEM. Thread: any; takes a lock, so not for the packet path.
  */
 PL_MUST_USE int pl_seal_key_create(const struct pl_seal *s, const uint8_t key[PL_SEAL_KEY_SIZE],
 				   struct pl_seal_key **out);
 void pl_seal_key_destroy(struct pl_seal_key *k);
-/** Bring the lines that the next use of k reads closer. */
+/** Bring closer the lines that a short message under k reads. Bursts do it four ops ahead too. */
 void pl_seal_key_prefetch(const struct pl_seal_key *k);
 
 /**

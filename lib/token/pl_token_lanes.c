@@ -48,18 +48,51 @@ LANE_INLINE vec64 rotl(vec64 x, int bits)
 	return x << bits | x >> (64 - bits);
 }
 
+/* AVX2 has no rotate, and gcc builds each of two shifts and an or; by 16 and by 32 a shuffle does.
+ * Zen 4, 64 tokens: 16.3 ns a token without, 13.0 ns so. AVX-512 rotates by itself. */
+#if LANES == 4
+typedef uint8_t vec_bytes __attribute__((vector_size(32)));
+typedef uint32_t vec_halves __attribute__((vector_size(32)));
+
+LANE_INLINE vec64 rotl16(vec64 x)
+{
+	vec_bytes b = (vec_bytes)x;
+
+	return (vec64)__builtin_shufflevector(b, b, 6, 7, 0, 1, 2, 3, 4, 5, 14, 15, 8, 9, 10, 11,
+					      12, 13, 22, 23, 16, 17, 18, 19, 20, 21, 30, 31, 24,
+					      25, 26, 27, 28, 29);
+}
+
+LANE_INLINE vec64 rotl32(vec64 x)
+{
+	vec_halves h = (vec_halves)x;
+
+	return (vec64)__builtin_shufflevector(h, h, 1, 0, 3, 2, 5, 4, 7, 6);
+}
+#else
+LANE_INLINE vec64 rotl16(vec64 x)
+{
+	return rotl(x, 16);
+}
+
+LANE_INLINE vec64 rotl32(vec64 x)
+{
+	return rotl(x, 32);
+}
+#endif
+
 LANE_INLINE void sip_round(struct sip *s)
 {
 	s->v0 += s->v1;
 	s->v2 += s->v3;
 	s->v1 = rotl(s->v1, 13) ^ s->v0;
-	s->v3 = rotl(s->v3, 16) ^ s->v2;
-	s->v0 = rotl(s->v0, 32);
+	s->v3 = rotl16(s->v3) ^ s->v2;
+	s->v0 = rotl32(s->v0);
 	s->v2 += s->v1;
 	s->v0 += s->v3;
 	s->v1 = rotl(s->v1, 17) ^ s->v2;
 	s->v3 = rotl(s->v3, 21) ^ s->v0;
-	s->v2 = rotl(s->v2, 32);
+	s->v2 = rotl32(s->v2);
 }
 
 /* The second of two is NULL where there is one. */

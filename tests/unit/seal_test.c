@@ -2,14 +2,24 @@
 #include "seal/pl_seal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 #include <sodium.h>
 
 #include "seal/pl_seal_pvt.h"
 #include "seal_vectors.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SANITIZED 0
+#endif
 
 #define BURST_MAX 64u
 #define KEY_CNT   5u
@@ -361,6 +371,43 @@ static void test_many_keys_come_and_go(void **state)
 	free(keys);
 }
 
+/* The flags of the mapping that p is in, from smaps: "rd wr mr ... lo dd". */
+static void vm_flags(const void *p, char flags[256])
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	char line[512];
+	bool in = false;
+
+	assert_non_null(f);
+	memset(flags, 0, 256);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		uintptr_t from, to;
+
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+			in = (uintptr_t)p >= from && (uintptr_t)p < to;
+		else if (in && strncmp(line, "VmFlags:", 8) == 0)
+			memccpy(flags, line + 8, '\0', 255);
+	}
+	fclose(f);
+}
+
+static void test_key_memory_is_locked_and_out_of_core_dumps(void **state)
+{
+	uint8_t raw[PL_SEAL_KEY_SIZE] = {1};
+	struct pl_seal_key *k = key_of(seals[0], raw);
+	struct rlimit limit;
+	char flags[256];
+
+	(void)state;
+	vm_flags(k, flags);
+	assert_non_null(strstr(flags, " dd"));
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	/* ThreadSanitizer and AddressSanitizer make mlock() do nothing. */
+	if (limit.rlim_cur >= 65536 && !SANITIZED)
+		assert_non_null(strstr(flags, " lo"));
+	pl_seal_key_destroy(k);
+}
+
 static void test_derived_keys_differ_in_every_input(void **state)
 {
 	uint8_t root[PL_SEAL_KEY_SIZE] = {0}, a[PL_SEAL_KEY_SIZE], b[PL_SEAL_KEY_SIZE];
@@ -389,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_bursts_of_mixed_keys),
 		cmocka_unit_test(test_engine_is_what_was_asked_for),
 		cmocka_unit_test(test_many_keys_come_and_go),
+		cmocka_unit_test(test_key_memory_is_locked_and_out_of_core_dumps),
 		cmocka_unit_test(test_derived_keys_differ_in_every_input),
 	};
 
