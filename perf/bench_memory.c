@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a random cache line costs on this machine, the ceiling of every table: one dependent read
+ * after another, and bursts of reads whose lines were prefetched together.
+ *
+ *     bench_memory SIZE_MB HUGE_DIR|- READS
+ */
+#include "bench_util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BURST 32u
+
+/* The compiler must have v, and cannot know what becomes of it. */
+#define USE(v) __asm__ volatile("" : : "r"(v) : "memory")
+
+struct memory {
+	uint64_t *words;
+	uint64_t lines_cnt;
+	const char *pages;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* splitmix64 (Steele et al. 2014). */
+static uint64_t next_random(uint64_t *state)
+{
+	*state += 0x9e3779b97f4a7c15ULL;
+	return pl_mix64(*state);
+}
+
+/* Uniform enough in 0 .. bound - 1 for picking lines (Lemire's multiplication). */
+static uint64_t below(uint64_t x, uint64_t bound)
+{
+	return (uint64_t)((unsigned __int128)x * bound >> 64);
+}
+
+static void *map_huge(const char *dir, size_t size)
+{
+	char path[4096];
+	void *p;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/bench_memory.%d", dir, getpid());
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (fd < 0)
+		bench_die(path, strerror(errno));
+	unlink(path);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	close(fd);
+	return p;
+}
+
+static void *map_small(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	/* Not by luck: the kernel must not make large pages of these. */
+	if (p != MAP_FAILED)
+		madvise(p, size, MADV_NOHUGEPAGE);
+	return p;
+}
+
+/* Each line gets a value of its own, and so a page of its own. */
+static void fill(struct memory *m)
+{
+	for (uint64_t i = 0; i < m->lines_cnt; i++)
+		m->words[i * 8] = pl_mix64(i);
+}
+
+static double chase_ns(const struct memory *m, uint64_t reads_cnt)
+{
+	uint64_t state = 1;
+	uint64_t at = 0;
+	uint64_t start = now_ns();
+
+	for (uint64_t i = 0; i < reads_cnt; i++) {
+		at = below(m->words[at * 8] + next_random(&state), m->lines_cnt);
+	}
+	USE(at);
+	return (double)(now_ns() - start) / (double)reads_cnt;
+}
+
+static double burst_ns(const struct memory *m, uint64_t reads_cnt)
+{
+	uint64_t state = 2;
+	uint64_t sum = 0;
+	uint64_t start = now_ns();
+
+	for (uint64_t i = 0; i < reads_cnt; i += BURST) {
+		const uint64_t *lines[BURST];
+
+		for (uint32_t b = 0; b < BURST; b++) {
+			lines[b] = m->words + below(next_random(&state), m->lines_cnt) * 8;
+			pl_prefetch(lines[b]);
+		}
+		for (uint32_t b = 0; b < BURST; b++)
+			sum += *lines[b];
+	}
+	USE(sum);
+	return (double)(now_ns() - start) / (double)reads_cnt;
+}
+
+int main(int argc, char **argv)
+{
+	struct memory m = {.pages = "4K"};
+	uint64_t reads_cnt;
+	size_t size;
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: %s SIZE_MB HUGE_DIR|- READS\n", argv[0]);
+		return 2;
+	}
+	size = (size_t)bench_number("SIZE_MB", argv[1], 1, 1u << 20) << 20;
+	reads_cnt = bench_number("READS", argv[3], 1, UINT32_MAX);
+	if (strcmp(argv[2], "-") == 0) {
+		m.words = map_small(size);
+	} else {
+		m.words = map_huge(argv[2], size);
+		m.pages = "2M";
+	}
+	if ((void *)m.words == MAP_FAILED)
+		bench_die("mmap", strerror(errno));
+	m.lines_cnt = size / PL_CACHE_LINE;
+	fill(&m);
+	burst_ns(&m, reads_cnt / 4 + 1); /* warm up */
+	printf("{\"pages\": \"%s\", \"size_mb\": %zu, \"chase_ns\": %.2f, \"burst_ns\": %.2f}\n",
+	       m.pages, size >> 20, chase_ns(&m, reads_cnt / 8 + 1), burst_ns(&m, reads_cnt));
+	return 0;
+}
