@@ -237,9 +237,12 @@ static void apply_rule(const struct zone_rule *r, int64_t at_s, struct pl_clock_
 	*out = (struct pl_clock_zone){.until_s = INT64_MAX, .offset_s = r->std_offset_s};
 	if (!r->has_dst)
 		return;
-	/* The changes of two years to either side: the newest past one and the next. Of two at the
-	 * same moment the start wins: daylight time all year is written so. */
-	for (int64_t y = year - 2; y <= year + 2; y++) {
+	/*
+	 * The newest past change and the next. year may be one off, and a rule may move a change
+	 * by a week into another year, so look at three to either side. Of two changes at the same
+	 * moment the start wins: daylight time all year is written so.
+	 */
+	for (int64_t y = year - 3; y <= year + 3; y++) {
 		int64_t end_s = change_time(&r->end, y, r->dst_offset_s);
 		int64_t start_s = change_time(&r->start, y, r->std_offset_s);
 

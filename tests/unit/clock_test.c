@@ -572,6 +572,12 @@ static void test_zone_rules_by_hand(void **state)
 	assert_int_equal(z.until_s, 1709078400);
 	assert_int_equal(zone_at("\nAAA0BBB,J60/0,J365/0\n", 1709251200 - 1, &z), 0);
 	assert_int_equal(z.until_s, 1709251200);
+	/* Changes that the rule moves over the turn of the year: the last one was two names ago. */
+	for (int64_t t = -2208988800; t < -2208988800 + 3060; t += 60) {
+		assert_int_equal(zone_at("\nAAA0BBB,365,7/-166:9\n", t, &z), 0);
+		assert_int_equal(z.offset_s, 3600);
+		assert_int_equal(z.until_s, -2208985740);
+	}
 	/* Daylight time all year, as RFC 8536 writes it. */
 	for (int64_t t = 1700000000; t < 1740000000; t += 86400 * 9) {
 		assert_int_equal(zone_at("\nEST5EDT,0/0,J365/25\n", t, &z), 0);
