@@ -18,7 +18,6 @@
 #define SLOPE_Q32_MIN    ((1ull << 32) / 20)  /* a TSC of 20 GHz */
 #define SLOPE_Q32_MAX    ((1ull << 32) * 100) /* and one of 10 MHz */
 #define SLEW_PPB_MAX     ((int64_t)PL_CLOCK_SLEW_PPM_MAX * 1000)
-#define DRIFT_PPM_MAX    500 /* what a kernel may slew the wall clock by (adjtimex) */
 #define TSC_JUMP_PERCENT 1
 
 /* The three clocks at one moment, as near as they can be read. */
@@ -256,8 +255,7 @@ static bool tsc_jumped(const struct pl_clock *c, const struct reading *now)
 static bool wall_stepped(const struct pl_clock *c, const struct reading *now)
 {
 	uint64_t mono_ns = now->mono_ns - c->last.mono_ns;
-	uint64_t limit_ns = c->conf.step_ms_max * NS_PER_MS + mono_ns / 1000000 * DRIFT_PPM_MAX +
-			    now->unsure_ns + c->last.unsure_ns;
+	uint64_t limit_ns = c->conf.step_ms_max * NS_PER_MS + now->unsure_ns + c->last.unsure_ns;
 
 	return distance(now->wall_ns, c->last.wall_ns + mono_ns) > limit_ns;
 }
@@ -326,8 +324,7 @@ enum pl_clock_trust pl_clock_sample(struct pl_clock *c)
 		note_step(c, &now);
 	if (c->stepped && now.mono_ns - c->stepped_mono_ns >= conf->settle_s * NS_PER_S) {
 		c->stepped = false;
-		if (distance(now.wall_ns, wall_ns) > limit_ns)
-			wall_ns = now.wall_ns;
+		wall_ns = now.wall_ns;
 	}
 
 	c->base = (struct base){

@@ -302,12 +302,14 @@ static void test_description_means_the_same(void **state)
 	size_t size;
 
 	(void)state;
-	assert_int_equal(parse("[qr]\nlife = 60 s\n" PROFILE
-			       "[profile strict]\nbooster = ..90\nunder-age = ..\nother = reject\n"
-			       "[classes]\nother = strict\n17 = p\n0 = p\n"
-			       "[class 18]\nname = club\nprofile = strict\n"
-			       "[class 19]\nprofile = p\nrequired = no\n"),
-			 0);
+	assert_int_equal(
+		parse("[qr]\nlife = 60 s\n" PROFILE
+		      "[profile strict]\nbooster = ..90\nunder-age = ..\nrecovered = 0..180\n"
+		      "pcr-negative = -1..\nother = reject\n"
+		      "[classes]\nother = strict\n17 = p\n0 = p\n"
+		      "[class 18]\nname = club\nprofile = strict\n"
+		      "[class 19]\nprofile = p\nrequired = no\n"),
+		0);
 	first = policy;
 	first_names = names;
 	size = pl_policy_describe(&first, &first_names, text, sizeof(text));
