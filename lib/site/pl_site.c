@@ -249,7 +249,7 @@ static void read_keys_and_feed(struct pl_conf *c, struct pl_site *site)
 	s = pl_conf_section_required(c, "feed");
 	read_required_path(c, s, "dir", site->feed_dir);
 	site->feed_age_s_max =
-		(uint32_t)(pl_conf_duration_ms(c, s, "age-max", D_MS, MIN_MS, 30 * D_MS) / S_MS);
+		(uint32_t)(pl_conf_duration_ms(c, s, "age-max", D_MS, S_MS, 30 * D_MS) / S_MS);
 	for (size_t i = 0; i < PL_ARRAY_CNT(dirs); i++)
 		for (size_t k = 0; k < i; k++)
 			if (*dirs[i] != '\0' && strcmp(dirs[i], dirs[k]) == 0)

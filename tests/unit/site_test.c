@@ -171,7 +171,7 @@ static void test_faults_are_told(void **state)
 		{SITE PORT KEYS FEED "[table]\ncapacity = 1k\npath = t/\n",                                         "name a file in it"                 },
 		{SITE PORT KEYS FEED "[table]\ncapacity = 1k\nmemory = some\n",
 		 "is not auto or hugepages or pages"												    },
-		{SITE PORT KEYS FEED "age-max = 30\n" TABLE,                                                        "1 min to 30 d"                     },
+		{SITE PORT KEYS FEED "age-max = 30\n" TABLE,                                                        "1 s to 30 d"                       },
 		{LEAST "[limits]\nretry-after = 61 s\n",							    "10 ms to 1 min"                    },
 		{LEAST "[clock]\nstep-max = 0 ms\n",								"10 ms to 10 s"                     },
 		{LEAST "[limts]\n",										 "[limts]: no such section"          },
