@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* passline-load: EAL options, "--", our own; see --help. */
+
+#include <errno.h>
+#include <rte_eal.h>
+#include <sodium.h>
+
+#include "report.h"
+
+#define ERROR_SIZE 8192u
+
+volatile sig_atomic_t load_stop;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	load_stop = 1;
+}
+
+static int told(const char *what)
+{
+	fprintf(stderr, "passline-load: %s\n", what);
+	return LOAD_EXIT_USAGE;
+}
+
+static int run_pool(struct pool *pool, const struct load_args *args, char *error)
+{
+	struct run_result *result = malloc(sizeof(*result));
+	int rc = LOAD_EXIT_USAGE;
+
+	if (result == NULL)
+		return told("out of memory");
+	if (pool_open(pool, args, error, ERROR_SIZE) != 0 ||
+	    run_load(pool, args, result, error, ERROR_SIZE) != 0)
+		rc = told(error);
+	else
+		rc = report(args, pool, result);
+	pool_close(pool);
+	free(result);
+	return rc;
+}
+
+static int run_with_io(const struct load_args *args, struct load_io *io, char *error)
+{
+	struct load_clock clock;
+	struct expect expect;
+	struct gateways *gateways = calloc(1, sizeof(*gateways));
+	struct pool pool = {.io = io, .clock = &clock, .expect = &expect, .gateways = gateways};
+	int rc = LOAD_EXIT_USAGE;
+
+	if (gateways == NULL)
+		return told("out of memory");
+	load_clock_start(&clock);
+	if (pl_seal_create(args->seal_engine, &pool.seal) != 0) {
+		rc = told("--seal: the engine does not run on this CPU");
+		goto out_gateways;
+	}
+	if (expect_open(&expect, args, error, ERROR_SIZE) != 0) {
+		rc = told(error);
+		goto out_seal;
+	}
+	if (gateways_open(gateways, args, pool.seal, pool_counters_each(args), error, ERROR_SIZE) !=
+	    0) {
+		rc = told(error);
+		goto out_expect;
+	}
+	rc = run_pool(&pool, args, error);
+	gateways_close(gateways);
+out_expect:
+	expect_close(&expect);
+out_seal:
+	pl_seal_destroy(pool.seal);
+out_gateways:
+	free(gateways);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	bool with_eal = !load_args_want_sockets(argc, argv);
+	char *error = calloc(1, ERROR_SIZE);
+	struct load_args args;
+	struct load_io *io = NULL;
+	int skip = 0, rc;
+
+	if (error == NULL || sodium_init() < 0)
+		return told("out of memory, or libsodium does not start");
+	if (with_eal) {
+		skip = rte_eal_init(argc, argv);
+		if (skip < 0)
+			return told("the EAL does not start; see its messages above");
+	} else if (argc > 1 && strcmp(argv[1], "--") == 0) {
+		skip = 1;
+	}
+	optind = 1;
+	argv[skip] = argv[0];
+	rc = load_args_parse(&args, argc - skip, argv + skip);
+	if (rc < 0) {
+		signal(SIGINT, on_signal);
+		signal(SIGTERM, on_signal);
+		rc = args.sockets != NULL ? socket_io_open(&args, &io, error, ERROR_SIZE)
+					  : dpdk_io_open(&args, &io, error, ERROR_SIZE);
+		rc = rc != 0 ? told(error) : run_with_io(&args, io, error);
+		io_close(io);
+	}
+	if (with_eal)
+		(void)rte_eal_cleanup();
+	free(error);
+	return rc;
+}
