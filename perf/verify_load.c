@@ -78,7 +78,8 @@ static void view_fill(struct vl_site *site, const struct pl_seal *seal)
 		confs[i].id = GATEWAY_ID(i);
 		memset(confs[i].root, (int)i, sizeof(confs[i].root));
 	}
-	if (pl_gateway_set_create(seal, confs, site->conf.gateway_cnt, &site->gateways, NULL) != 0)
+	if (pl_gateway_set_create(seal, NULL, confs, site->conf.gateway_cnt, &site->gateways,
+				  NULL) != 0)
 		bench_die("gateways", "cannot make their keys");
 	free(confs);
 	for (uint32_t i = 0; i < 16; i++)

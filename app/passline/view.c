@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 
+#include <sodium.h>
+
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
@@ -41,11 +43,12 @@ void pl_view_box_destroy(struct pl_view_box *box)
 	box->qsbr = NULL;
 }
 
-static int gateways_make(struct pl_app_view *v, const struct pl_config *c,
-			 const struct pl_seal *seal, char *error, size_t error_size)
+static int gateways_make(struct pl_app_view *v, const struct pl_gateway_set *prev,
+			 const struct pl_config *c, const struct pl_seal *seal, char *error,
+			 size_t error_size)
 {
 	uint32_t cnt = c->gateways->cnt, bad_id = 0;
-	struct pl_gateway_conf *confs = calloc((size_t)cnt + 1, sizeof(*confs));
+	struct pl_gateway_conf *confs = sodium_allocarray((size_t)cnt + 1, sizeof(*confs));
 	int ret = -ENOMEM;
 
 	if (confs != NULL) {
@@ -54,9 +57,8 @@ static int gateways_make(struct pl_app_view *v, const struct pl_config *c,
 			confs[i].epoch = c->gateways->key[i].epoch;
 			memcpy(confs[i].root, c->gateways->key[i].bytes, PL_SEAL_KEY_SIZE);
 		}
-		ret = pl_gateway_set_create(seal, confs, cnt, &v->gateways, &bad_id);
-		explicit_bzero(confs, cnt * sizeof(*confs));
-		free(confs);
+		ret = pl_gateway_set_create(seal, prev, confs, cnt, &v->gateways, &bad_id);
+		sodium_free(confs); /* wipes */
 	}
 	switch (ret) {
 	case 0:
@@ -68,7 +70,8 @@ static int gateways_make(struct pl_app_view *v, const struct pl_config *c,
 		break;
 	case -E2BIG:
 		snprintf(error, error_size,
-			 "%s: more than %u gateways: move some to another appliance",
+			 "%s: more than %u gateways since the start, those that went "
+			 "included: move some to another appliance, or restart this one",
 			 c->site.gateway_dir, PL_GATEWAY_MAX);
 		break;
 	default:
@@ -89,8 +92,9 @@ static int token_keys_make(struct pl_app_view *v, const struct pl_config *c)
 	return 0;
 }
 
-static int view_make(struct pl_app_view **out, const struct pl_config *c,
-		     const struct pl_seal *seal, uint64_t wall_ns, char *error, size_t error_size)
+static int view_make(struct pl_app_view **out, const struct pl_gateway_set *prev,
+		     const struct pl_config *c, const struct pl_seal *seal, uint64_t wall_ns,
+		     char *error, size_t error_size)
 {
 	struct pl_app_view *v = calloc(1, sizeof(*v));
 	int ret = -ENOMEM;
@@ -108,7 +112,7 @@ static int view_make(struct pl_app_view **out, const struct pl_config *c,
 		view_free(v);
 		return ret;
 	}
-	ret = gateways_make(v, c, seal, error, error_size);
+	ret = gateways_make(v, prev, c, seal, error, error_size);
 	if (ret != 0) {
 		view_free(v);
 		return ret;
@@ -141,7 +145,8 @@ int pl_view_publish(struct pl_view_box *box, const struct pl_config *c, const st
 			 PL_VIEW_RETIRED_MAX);
 		return -EAGAIN;
 	}
-	ret = view_make(&v, c, seal, wall_ns, error, error_size);
+	ret = view_make(&v, old != NULL ? old->gateways : NULL, c, seal, wall_ns, error,
+			error_size);
 	if (ret != 0)
 		return ret;
 	v->view.generation = ++box->generation;

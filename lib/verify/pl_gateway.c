@@ -35,25 +35,35 @@ static int conf_cmp(const void *pa, const void *pb)
 
 /* Refuse a list that contradicts itself, before any key is made. */
 static int confs_check(const struct pl_gateway_conf *const *sorted, uint32_t conf_cnt,
-		       uint32_t *id_cnt, uint32_t *bad_id)
+		       uint32_t *bad_id)
 {
-	uint32_t ids = 0, epochs = 0;
+	uint32_t epochs = 0;
 
 	for (uint32_t i = 0; i < conf_cnt; i++) {
 		bool same_id = i > 0 && sorted[i]->id == sorted[i - 1]->id;
 
 		epochs = same_id ? epochs + 1 : 1;
-		ids += same_id ? 0 : 1;
 		*bad_id = sorted[i]->id;
 		if (same_id && sorted[i]->epoch == sorted[i - 1]->epoch)
 			return -EEXIST;
 		if (epochs > PL_GATEWAY_EPOCHS_MAX)
 			return -ERANGE;
-		if (ids > PL_GATEWAY_MAX)
-			return -E2BIG;
 	}
-	*id_cnt = ids;
 	return 0;
+}
+
+/* The idx that an id has, or a new one; PL_GATEWAY_MAX if there is none left. A walk: sets are
+ * made seldom, by control, and have a few thousand ids at most. */
+static uint32_t idx_of(struct pl_gateway_set *set, uint32_t id)
+{
+	for (uint32_t i = 0; i < set->id_cnt; i++) {
+		if (set->ids[i] == id)
+			return i;
+	}
+	if (set->id_cnt == PL_GATEWAY_MAX)
+		return PL_GATEWAY_MAX;
+	set->ids[set->id_cnt] = id;
+	return set->id_cnt++;
 }
 
 static int gateway_fill(struct pl_gateway *g, const struct pl_seal *s,
@@ -92,55 +102,66 @@ static int set_fill(struct pl_gateway_set *set, const struct pl_seal *s,
 		    const struct pl_gateway_conf *const *sorted, uint32_t conf_cnt,
 		    uint32_t *bad_id)
 {
-	uint32_t idx = 0;
-	int ret;
-
 	for (uint32_t i = 0; i < conf_cnt; i++) {
-		if (i > 0 && sorted[i]->id != sorted[i - 1]->id)
-			idx++;
+		uint32_t idx = idx_of(set, sorted[i]->id);
+		int ret;
+
 		*bad_id = sorted[i]->id;
+		if (idx == PL_GATEWAY_MAX)
+			return -E2BIG;
 		set->gateway_cnt = i + 1;
 		ret = gateway_fill(&set->gateways[i], s, sorted[i], idx);
 		if (ret != 0)
 			return ret;
-		set->ids[idx] = sorted[i]->id;
 		slot_add(set, i);
 	}
 	return 0;
 }
 
-int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_conf *confs,
-			  uint32_t conf_cnt, struct pl_gateway_set **out, uint32_t *bad_id)
+static struct pl_gateway_set *set_alloc(const struct pl_gateway_set *prev, uint32_t conf_cnt)
 {
-	const struct pl_gateway_conf **sorted = NULL;
-	struct pl_gateway_set *set = NULL;
-	uint32_t bad = 0, id_cnt = 0;
+	struct pl_gateway_set *set = calloc(1, sizeof(*set));
 	uint64_t slot_cnt = 4;
+
+	if (set == NULL)
+		return NULL;
+	while (slot_cnt < 2ull * conf_cnt)
+		slot_cnt *= 2;
+	set->slot_mask = slot_cnt - 1;
+	set->slots = calloc(slot_cnt, sizeof(*set->slots));
+	set->gateways = calloc((size_t)conf_cnt + 1, sizeof(*set->gateways));
+	set->ids = calloc(PL_GATEWAY_MAX, sizeof(*set->ids));
+	if (set->slots == NULL || set->gateways == NULL || set->ids == NULL) {
+		pl_gateway_set_destroy(set);
+		return NULL;
+	}
+	if (prev != NULL) {
+		set->id_cnt = prev->id_cnt;
+		memcpy(set->ids, prev->ids, prev->id_cnt * sizeof(*set->ids));
+	}
+	return set;
+}
+
+int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_set *prev,
+			  const struct pl_gateway_conf *confs, uint32_t conf_cnt,
+			  struct pl_gateway_set **out, uint32_t *bad_id)
+{
+	const struct pl_gateway_conf **sorted = calloc((size_t)conf_cnt + 1, sizeof(*sorted));
+	struct pl_gateway_set *set = NULL;
+	uint32_t bad = 0;
 	int ret = -ENOMEM;
 
-	sorted = calloc((size_t)conf_cnt + 1, sizeof(*sorted));
-	set = calloc(1, sizeof(*set));
-	if (sorted == NULL || set == NULL)
+	if (sorted == NULL)
 		goto out;
 	for (uint32_t i = 0; i < conf_cnt; i++)
 		sorted[i] = &confs[i];
 	if (conf_cnt != 0)
 		qsort(sorted, conf_cnt, sizeof(*sorted), conf_cmp);
-	ret = confs_check(sorted, conf_cnt, &id_cnt, &bad);
+	ret = confs_check(sorted, conf_cnt, &bad);
 	if (ret != 0)
 		goto out;
-
-	while (slot_cnt < 2ull * conf_cnt)
-		slot_cnt *= 2;
-	set->slot_mask = slot_cnt - 1;
-	set->id_cnt = id_cnt;
-	set->slots = calloc(slot_cnt, sizeof(*set->slots));
-	set->gateways = calloc((size_t)conf_cnt + 1, sizeof(*set->gateways));
-	set->ids = calloc((size_t)id_cnt + 1, sizeof(*set->ids));
-	ret = -ENOMEM;
-	if (set->slots == NULL || set->gateways == NULL || set->ids == NULL)
-		goto out;
-	ret = set_fill(set, s, sorted, conf_cnt, &bad);
+	set = set_alloc(prev, conf_cnt);
+	ret = set == NULL ? -ENOMEM : set_fill(set, s, sorted, conf_cnt, &bad);
 	if (ret == 0) {
 		*out = set;
 		set = NULL;

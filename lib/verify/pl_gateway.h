@@ -34,21 +34,23 @@ struct pl_gateway_conf {
 
 /**
  * @param s      any pl_seal of the engine that the workers use.
- * @param confs  conf_cnt keys in any order; idx follows ascending id.
+ * @param prev   the set that this one follows, or NULL: a gateway keeps its idx from set to set,
+ *               also while it is away, so that its counters stay its own. Borrowed.
+ * @param confs  conf_cnt keys in any order; new gateways get idx by ascending id.
  * @return 0; -EEXIST for the same (id, epoch) twice, -E2BIG for more than PL_GATEWAY_MAX
- *         gateways, -ERANGE for more than PL_GATEWAY_EPOCHS_MAX epochs of one, -ENOMEM.
- *         *bad_id, if not NULL, names the gateway at fault.
+ *         gateways, those of earlier sets counted, -ERANGE for more than PL_GATEWAY_EPOCHS_MAX
+ *         epochs of one, -ENOMEM. *bad_id, if not NULL, names the gateway at fault.
  */
-PL_MUST_USE int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_conf *confs,
-				      uint32_t conf_cnt, struct pl_gateway_set **out,
-				      uint32_t *bad_id);
+PL_MUST_USE int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_set *prev,
+				      const struct pl_gateway_conf *confs, uint32_t conf_cnt,
+				      struct pl_gateway_set **out, uint32_t *bad_id);
 void pl_gateway_set_destroy(struct pl_gateway_set *set);
 
 /** @return NULL if the set has no such key. Bounded, any thread. */
 const struct pl_gateway *pl_gateway_find(const struct pl_gateway_set *set, uint32_t id,
 					 uint8_t epoch);
 
-/** How many gateways (not epochs), and the id of each idx. */
+/** How many gateways (not epochs) there are or were, and the id of each idx. */
 uint32_t pl_gateway_cnt(const struct pl_gateway_set *set);
 uint32_t pl_gateway_id(const struct pl_gateway_set *set, uint32_t idx);
 

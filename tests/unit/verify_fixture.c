@@ -30,9 +30,9 @@ static void gateways_fill(struct fx *fx)
 
 	randombytes_buf(confs[0].root, sizeof(confs[0].root));
 	randombytes_buf(confs[1].root, sizeof(confs[1].root));
-	assert_int_equal(
-		pl_gateway_set_create(pl_verify_seal(fx->verify), confs, 2, &fx->gateways, NULL),
-		0);
+	assert_int_equal(pl_gateway_set_create(pl_verify_seal(fx->verify), NULL, confs, 2,
+					       &fx->gateways, NULL),
+			 0);
 	pl_seal_derive(key, confs[0].root, PL_SEAL_DIR_REQUEST, FX_EPOCH, FX_GATEWAY);
 	assert_int_equal(pl_seal_key_create(fx->peer, key, &fx->request_key), 0);
 	pl_seal_derive(key, confs[0].root, PL_SEAL_DIR_REPLY, FX_EPOCH, FX_GATEWAY);
