@@ -239,7 +239,8 @@ static void start_appliance(struct world *w, const struct pl_gateway_conf confs[
 	uint32_t bad_id;
 
 	PL_CHECK(pl_verify_create(&conf, &f->verify) == 0);
-	PL_CHECK(pl_gateway_set_create(pl_verify_seal(f->verify), confs, 2, &set, &bad_id) == 0);
+	PL_CHECK(pl_gateway_set_create(pl_verify_seal(f->verify), NULL, confs, 2, &set, &bad_id) ==
+		 0);
 	f->view = (struct pl_view){.gateways = set,
 				   .token_keys = &f->token_keys,
 				   .policy = &f->policy,
