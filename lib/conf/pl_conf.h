@@ -95,6 +95,9 @@ uint64_t pl_conf_number(struct pl_conf *c, struct pl_conf_section *s, const char
 /** "15 s", "250ms": a whole number and one of ms, s, min, h, d. @return milliseconds. */
 uint64_t pl_conf_duration_ms(struct pl_conf *c, struct pl_conf_section *s, const char *key,
 			     uint64_t def_ms, uint64_t min_ms, uint64_t max_ms);
+/** The same for what counts in seconds: without ms. @return seconds. */
+uint64_t pl_conf_duration_s(struct pl_conf *c, struct pl_conf_section *s, const char *key,
+			    uint64_t def_s, uint64_t min_s, uint64_t max_s);
 /** A number of bytes: plain, or with K, M or G (1024 each). */
 uint64_t pl_conf_size(struct pl_conf *c, struct pl_conf_section *s, const char *key, uint64_t def,
 		      uint64_t min, uint64_t max);

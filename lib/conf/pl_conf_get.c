@@ -20,6 +20,13 @@ static const struct unit duration_units[] = {
         {"d",   86400000},
         {NULL,  0       }
 };
+static const struct unit second_units[] = {
+	{"s",   1    },
+        {"min", 60   },
+        {"h",   3600 },
+        {"d",   86400},
+        {NULL,  0    }
+};
 static const struct unit size_units[] = {
 	{"",   1       },
         {"K",  1u << 10},
@@ -187,11 +194,12 @@ static uint64_t get_scaled(struct pl_conf *c, struct pl_conf_section *s, const c
 
 	print_scaled(min_text, sizeof(min_text), min, units);
 	print_scaled(max_text, sizeof(max_text), max, units);
-	if (units == duration_units)
-		pl_conf_error(c, s, item,
-			      VALUE_FORMAT " is not %s to %s, a whole number and its unit: ms, s, "
-					   "min, h or d",
-			      item->value, min_text, max_text);
+	if (units == duration_units || units == second_units)
+		pl_conf_error(
+			c, s, item,
+			VALUE_FORMAT " is not %s to %s, a whole number and its unit: %ss, min, "
+				     "h or d",
+			item->value, min_text, max_text, units == duration_units ? "ms, " : "");
 	else
 		pl_conf_error(c, s, item, VALUE_FORMAT " is not a whole number from %s to %s",
 			      item->value, min_text, max_text);
@@ -208,6 +216,12 @@ uint64_t pl_conf_duration_ms(struct pl_conf *c, struct pl_conf_section *s, const
 			     uint64_t def_ms, uint64_t min_ms, uint64_t max_ms)
 {
 	return get_scaled(c, s, key, def_ms, min_ms, max_ms, duration_units);
+}
+
+uint64_t pl_conf_duration_s(struct pl_conf *c, struct pl_conf_section *s, const char *key,
+			    uint64_t def_s, uint64_t min_s, uint64_t max_s)
+{
+	return get_scaled(c, s, key, def_s, min_s, max_s, second_units);
 }
 
 uint64_t pl_conf_size(struct pl_conf *c, struct pl_conf_section *s, const char *key, uint64_t def,

@@ -243,14 +243,9 @@ static void read_class(struct reader *rd, struct pl_conf_section *s)
 static void read_qr(struct reader *rd)
 {
 	struct pl_conf_section *s = pl_conf_section(rd->c, "qr");
-	uint64_t life_ms = pl_conf_duration_ms(rd->c, s, "life", 15000, 1000, QR_LIFE_S_MAX * 1000);
-	uint64_t skew_ms = pl_conf_duration_ms(rd->c, s, "skew", 5000, 0, QR_SKEW_S_MAX * 1000);
 
-	/* shown_at counts whole seconds. */
-	if (life_ms % 1000 != 0 || skew_ms % 1000 != 0)
-		pl_conf_error(rd->c, s, NULL, "life and skew are whole seconds");
-	rd->p->qr_life_s = (uint32_t)(life_ms / 1000);
-	rd->p->qr_skew_s = (uint32_t)(skew_ms / 1000);
+	rd->p->qr_life_s = (uint32_t)pl_conf_duration_s(rd->c, s, "life", 15, 1, QR_LIFE_S_MAX);
+	rd->p->qr_skew_s = (uint32_t)pl_conf_duration_s(rd->c, s, "skew", 5, 0, QR_SKEW_S_MAX);
 }
 
 /* Takes c. */

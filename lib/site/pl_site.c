@@ -12,8 +12,7 @@
 
 #define S_MS   1000ull
 #define MIN_MS (60 * S_MS)
-#define H_MS   (60 * MIN_MS)
-#define D_MS   (24 * H_MS)
+#define D_S    86400ull
 
 #define STATE_DIR     "/var/lib/passline"
 #define TABLE_NAME    "passline-table"
@@ -248,8 +247,7 @@ static void read_keys_and_feed(struct pl_conf *c, struct pl_site *site)
 
 	s = pl_conf_section_required(c, "feed");
 	read_required_path(c, s, "dir", site->feed_dir);
-	site->feed_age_s_max =
-		(uint32_t)(pl_conf_duration_ms(c, s, "age-max", D_MS, S_MS, 30 * D_MS) / S_MS);
+	site->feed_age_s_max = (uint32_t)pl_conf_duration_s(c, s, "age-max", D_S, 1, 30 * D_S);
 	for (size_t i = 0; i < PL_ARRAY_CNT(dirs); i++)
 		for (size_t k = 0; k < i; k++)
 			if (*dirs[i] != '\0' && strcmp(dirs[i], dirs[k]) == 0)
@@ -304,7 +302,7 @@ static void read_limits_and_clock(struct pl_conf *c, struct pl_site *site)
 	s = pl_conf_section(c, "clock");
 	site->need_synchronised = pl_conf_bool(c, s, "need-synchronised", true);
 	site->step_ms_max = (uint32_t)pl_conf_duration_ms(c, s, "step-max", 500, 10, 10 * S_MS);
-	site->settle_s = (uint32_t)(pl_conf_duration_ms(c, s, "settle", MIN_MS, S_MS, H_MS) / S_MS);
+	site->settle_s = (uint32_t)pl_conf_duration_s(c, s, "settle", 60, 1, 3600);
 }
 
 static void read_worker(struct pl_conf *c, struct pl_site *site)

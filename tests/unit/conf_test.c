@@ -197,7 +197,7 @@ static void test_what_is_required_and_missing(void **state)
 }
 
 /* One value through one getter: what comes out, and whether an error was noted. */
-enum getter { NUMBER, DURATION, SIZE, COUNT };
+enum getter { NUMBER, DURATION, SECONDS, SIZE, COUNT };
 
 static uint64_t get(enum getter g, const char *value, bool *ok)
 {
@@ -215,6 +215,9 @@ static uint64_t get(enum getter g, const char *value, bool *ok)
 		break;
 	case DURATION:
 		v = pl_conf_duration_ms(c, s, "k", 42, 10, 7200000);
+		break;
+	case SECONDS:
+		v = pl_conf_duration_s(c, s, "k", 42, 1, 86400);
 		break;
 	case SIZE:
 		v = pl_conf_size(c, s, "k", 42, 0, UINT64_MAX);
@@ -243,6 +246,8 @@ static void test_numbers_with_their_units(void **state)
 		{DURATION, "15 s",                 15000     },
 		{DURATION, "2min",                 120000    },
 		{DURATION, "2 h",                  7200000   },
+		{SECONDS,  "1 s",                  1         },
+		{SECONDS,  "1 d",                  86400     },
 		{SIZE,     "0",                    0         },
 		{SIZE,     "3K",                   3072      },
 		{SIZE,     "2 M",                  2u << 20  },
@@ -257,25 +262,28 @@ static void test_numbers_with_their_units(void **state)
 		const char *value;
 	} bad[] = {
 		{NUMBER,   "0"                   },
-                {NUMBER,   "101"                 },
+		{NUMBER,   "101"                 },
 		{NUMBER,   "-1"                  },
-                {NUMBER,   "+1"                  },
+		{NUMBER,   "+1"                  },
 		{NUMBER,   "1x"                  },
-                {NUMBER,   "1 2"                 },
+		{NUMBER,   "1 2"                 },
 		{NUMBER,   "0x10"                },
-                {NUMBER,   "99999999999999999999"},
+		{NUMBER,   "99999999999999999999"},
 		{NUMBER,   "1.5"                 },
-                {NUMBER,   "18446744073709551617"},
+		{NUMBER,   "18446744073709551617"},
 		{DURATION, "15"                  },
-                {DURATION, "9ms"                 },
+		{DURATION, "9ms"                 },
 		{DURATION, "3 h"                 },
-                {DURATION, "1 day"               },
+		{DURATION, "1 day"               },
 		{DURATION, "s"                   },
-                {DURATION, "213503982335 d"      },
+		{SECONDS,  "2000 ms"             },
+		{SECONDS,  "0 s"                 },
+		{SECONDS,  "25 h"                },
+		{DURATION, "213503982335 d"      },
 		{SIZE,     "1k"                  },
-                {SIZE,     "17179869184 G"       },
+		{SIZE,     "17179869184 G"       },
 		{COUNT,    "50K"                 },
-                {COUNT,    "9G"                  },
+		{COUNT,    "9G"                  },
 	};
 	bool ok;
 

@@ -258,8 +258,8 @@ static void test_contradictions_are_errors(void **state)
 		{"[profile P]\nother = reject\n[classes]\nother = P\n",
 		 "a profile's name has 1 to 31"															 },
 		{"[qr]\nlife = 0 s\n" PROFILE CLASSES,                                                      "1 s to 10 min"                                             },
-		{"[qr]\nlife = 1500 ms\n" PROFILE CLASSES,                                                  "whole seconds"                                             },
-		{"[qr]\nskew = 301 s\n" PROFILE CLASSES,                                                    "0 ms to 5 min"                                             },
+		{"[qr]\nlife = 1500 ms\n" PROFILE CLASSES,                                                  "its unit: s, min, h or d"                                  },
+		{"[qr]\nskew = 301 s\n" PROFILE CLASSES,                                                    "0 s to 5 min"                                              },
 		{PROFILE CLASSES "[rules]\n",							       "[rules]: no such section"                                  },
 	};
 
