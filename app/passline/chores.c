@@ -1,9 +1,45 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a worker does between bursts, every PL_CHORES_US: look at what control has published,
  * publish what it has counted. */
-#include <rte_cycles.h>
+#include <rte_pause.h>
 
 #include "worker.h"
+
+#define READ_TRIES_MAX 1000u
+
+/* A sequence lock whose writer never waits; its data are atomic words. Boehm, "Can seqlocks get
+ * along with programming language memory models?", 2012. */
+static void counters_publish(struct pl_worker *w)
+{
+	/* relaxed: this thread alone writes it. */
+	uint64_t version = atomic_load_explicit(&w->pub_version, memory_order_relaxed);
+
+	atomic_store_explicit(&w->pub_version, version + 1, memory_order_relaxed);
+	/* SEQ-OPEN release fence: who reads one of the words that follow and then fences (SEQ-RE)
+	 * sees the odd version, too. The words are stored by a function for all users, relaxed. */
+	atomic_thread_fence(memory_order_release);
+	pl_stats_publish(&w->pub, &w->counters);
+	/* SEQ-SHUT release: who sees this version sees all the words. Pairs: SEQ-GET. */
+	atomic_store_explicit(&w->pub_version, version + 2, memory_order_release);
+}
+
+void pl_worker_counters_read(const struct pl_worker *w, struct pl_counters *out)
+{
+	uint64_t before, after;
+
+	for (uint32_t tries = 0; tries < READ_TRIES_MAX; tries++) {
+		/* SEQ-GET acquire: pairs SEQ-SHUT. */
+		before = atomic_load_explicit(&w->pub_version, memory_order_acquire);
+		pl_stats_read(&w->pub, out);
+		/* SEQ-RE acquire fence: pairs SEQ-OPEN, through the words that were read. */
+		atomic_thread_fence(memory_order_acquire);
+		/* relaxed: ordered by the fence. */
+		after = atomic_load_explicit(&w->pub_version, memory_order_relaxed);
+		if (before == after && (before & 1) == 0)
+			return;
+		rte_pause();
+	}
+}
 
 static void gateways_publish(struct pl_worker *w)
 {
@@ -60,7 +96,7 @@ bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
 		if (w->queue == 0 && w->garp)
 			pl_worker_announce(w);
 	}
-	pl_stats_publish(&w->pub, &w->counters);
+	counters_publish(w);
 	/* relaxed: control reads it to know when to reserve more; late is early enough. */
 	atomic_store_explicit(&w->pub_nonce_next, pl_verify_nonce_next(w->verify),
 			      memory_order_relaxed);

@@ -3,8 +3,8 @@
  * What dpdk-telemetry.py can ask. The handlers run on the EAL's telemetry thread and read what
  * workers, loader and control have published, nothing else: no lock, and no effect on a worker.
  *
- * Of one answer: rx_pkts = answered + dropped, because all of a worker's words are published
- * between two bursts; while packets flow, words of one copy may be of two adjacent publications.
+ * Of one answer: rx_pkts = answered + dropped, always: each worker's counters are of one moment
+ * between two of its bursts.
  */
 #include <inttypes.h>
 
@@ -72,7 +72,7 @@ static void totals_read(const struct pl_app *app, struct pl_counters *total)
 	for (uint32_t i = 0; i < app->worker_cnt; i++) {
 		struct pl_counters one;
 
-		pl_stats_read(&app->workers[i]->pub, &one);
+		pl_worker_counters_read(app->workers[i], &one);
 		pl_stats_add(total, &one);
 	}
 }
@@ -138,7 +138,7 @@ static int queue_answer(struct pl_app *app, const char *params, struct rte_tel_d
 	if (!param_number(params, app->worker_cnt, &idx))
 		return -1;
 	w = app->workers[idx];
-	pl_stats_read(&w->pub, &one);
+	pl_worker_counters_read(w, &one);
 	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_u64(d, "queue", idx);
 	rte_tel_data_add_dict_u64(d, "port_id", w->port->port_id);

@@ -73,6 +73,7 @@ struct pl_worker {
 
 	/* What it shows. */
 	struct pl_counters_pub pub PL_SHARED(worker, ctrl);
+	_Atomic uint64_t pub_version PL_SHARED(worker, ctrl); /* odd while pub is being written */
 	_Atomic uint64_t pub_nonce_next PL_SHARED(worker, ctrl);
 	_Atomic uint64_t pub_gateways[PL_GATEWAY_MAX][PL_GATEWAY_WORDS] PL_SHARED(worker, ctrl);
 };
@@ -84,6 +85,13 @@ int pl_worker_main(void *worker);
 bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc) PL_COLD;
 /** Tell the link our addresses. Queue 0 of a port only. */
 void pl_worker_announce(struct pl_worker *w) PL_COLD;
+
+/**
+ * A published copy of a worker's counters, all of one moment between two bursts; so that
+ * rx_pkts = answered + sum of drops holds in it, however busy the worker is. Any thread; it may
+ * have to look again, a bounded number of times (then words may be of two adjacent moments).
+ */
+void pl_worker_counters_read(const struct pl_worker *w, struct pl_counters *out);
 
 /** A published copy of one gateway's counts by one worker. Any thread. */
 void pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
