@@ -102,6 +102,40 @@ static int fd_pages(int fd, struct pl_map *m)
 	return 0;
 }
 
+/* Bytes that ordinary pages could have without taking them from anyone; UINT64_MAX: not known. */
+static uint64_t memory_available(void)
+{
+	unsigned long long kb = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	if (f == NULL)
+		return UINT64_MAX;
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "MemAvailable: %llu kB", &kb) == 1)
+			break;
+	fclose(f);
+	return kb != 0 ? (uint64_t)kb << 10 : UINT64_MAX;
+}
+
+/* Asked before any page is touched: finding out by touching would first starve the machine. */
+static int memory_check(const struct pl_map *m, char *error, size_t error_size)
+{
+	uint64_t have = memory_available();
+	struct statfs fs;
+
+	if (m->huge)
+		return 0; /* hugetlb answers at mmap */
+	if (m->path != NULL && fstatfs(m->fd, &fs) == 0 && fs.f_blocks != 0 &&
+	    (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < have)
+		have = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+	if (m->size <= have)
+		return 0;
+	return fail(error, error_size, -ENOMEM,
+		    "no memory for a table of %" PRIu64 " MB at %s: there are %" PRIu64 " MB",
+		    m->size >> 20, m->path != NULL ? m->path : "no path", have >> 20);
+}
+
 static int map_open_new(const char *path, struct pl_map *m, char *error, size_t error_size)
 {
 	if (path != NULL) {
@@ -202,6 +236,9 @@ int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_n
 			  path != NULL ? path : "memfd");
 		goto err;
 	}
+	rc = memory_check(m, error, error_size);
+	if (rc != 0)
+		goto err;
 	if (ftruncate(m->fd, (off_t)m->size) != 0) {
 		rc = fail(error, error_size, -errno, "cannot make %s %" PRIu64 " MB long: %s",
 			  path != NULL ? path : "memfd", m->size >> 20, strerror(errno));

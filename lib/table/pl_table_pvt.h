@@ -75,8 +75,9 @@ static const uint8_t pl_meta_level_pos[4] = {0, 3, 7, PL_TABLE_POS_CNT - 1};
 /* Registration of a reader, on a line of its own. */
 struct pl_reader_slot {
 	alignas(PL_CACHE_LINE) _Atomic uint64_t epoch
-		PL_SHARED(reader, writer);                /* 0: not reading */
-	_Atomic uint64_t owner PL_SHARED(reader, writer); /* pid | process start << 32; 0: free */
+		PL_SHARED(reader, writer);                  /* 0: not reading */
+	_Atomic uint64_t owner PL_SHARED(reader, writer);   /* pid | process start << 32; 0: free */
+	_Atomic uint64_t mapping PL_SHARED(reader, writer); /* which of its process's mappings */
 };
 
 enum pl_journal_op {
@@ -331,7 +332,7 @@ void pl_map_recount(struct pl_map *m);
 struct pl_reader_slot *pl_reader_slot_take(struct pl_map *m);
 void pl_reader_slot_drop(struct pl_reader_slot *s);
 uint64_t pl_map_epoch_bump(struct pl_map *m);
-/* The least epoch that readers are at; UINT64_MAX with no reader. own_only: of this process. */
+/* The least epoch that readers are at; UINT64_MAX with no reader. own_only: of this mapping. */
 uint64_t pl_map_epoch_min(struct pl_map *m, bool own_only);
 uint32_t pl_map_reap(struct pl_map *m);
 void pl_table_reader_switch(struct pl_table_reader *r, const struct pl_table_view *view);

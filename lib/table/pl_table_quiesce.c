@@ -80,6 +80,8 @@ struct pl_reader_slot *pl_reader_slot_take(struct pl_map *m)
 			continue;
 		uint64_t epoch = atomic_load_explicit(&m->h->epoch, memory_order_acquire);
 
+		/* relaxed: read only after the epoch, which is set next. */
+		atomic_store_explicit(&s->mapping, (uintptr_t)m, memory_order_relaxed);
 		/* QS-ONLINE: an exchange, because the writer's scan does a read-modify-write of
 		 * slots that are not reading, too. Of the two one comes first: ours, then the
 		 * scan sees us; the scan's, then we see all that the writer did before it. */
@@ -114,15 +116,17 @@ uint64_t pl_map_epoch_min(struct pl_map *m, bool own_only)
 	for (uint32_t i = 0; i < PL_TABLE_READERS_MAX; i++) {
 		struct pl_reader_slot *s = &m->h->readers[i];
 
-		/* relaxed: a filter; a slot changes hands only by QS-ONLINE. */
-		if (own_only && (uint32_t)atomic_load_explicit(&s->owner, memory_order_relaxed) !=
-					(uint32_t)getpid())
-			continue;
 		/* QS-PASS acquire: the reads of a reader that has passed come before ours. */
 		uint64_t epoch = atomic_load_explicit(&s->epoch, memory_order_acquire);
 
 		if (epoch == 0) /* QS-ONLINE, see pl_reader_slot_take() */
 			epoch = atomic_fetch_add_explicit(&s->epoch, 0, memory_order_acq_rel);
+		/* relaxed: set before the epoch that was just acquired. */
+		if (own_only &&
+		    ((uint32_t)atomic_load_explicit(&s->owner, memory_order_relaxed) !=
+			     (uint32_t)getpid() ||
+		     atomic_load_explicit(&s->mapping, memory_order_relaxed) != (uintptr_t)m))
+			continue;
 		if (epoch != 0 && epoch < min)
 			min = epoch;
 	}

@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The certificate table's file: attach, refuse, take over, build by threads, grow. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "table/pl_table_pvt.h"
+
+static char error[256];
+static char path[96], next_path[104];
+
+static uint32_t facts_of(uint64_t n)
+{
+	return (uint32_t)(n % 6 + 1) | (uint32_t)(n & 0xffff) << 4;
+}
+
+static int paths_make(void **state)
+{
+	(void)state;
+	snprintf(path, sizeof(path), "/dev/shm/pl-table-test-%d", (int)getpid());
+	snprintf(next_path, sizeof(next_path), "%s.new", path);
+	unlink(path);
+	unlink(next_path);
+	return 0;
+}
+
+static int paths_drop(void **state)
+{
+	(void)state;
+	unlink(path);
+	unlink(next_path);
+	return 0;
+}
+
+static struct pl_table *create(uint64_t capacity)
+{
+	struct pl_table_conf conf = {.path = path, .capacity = capacity, .numa_node = -1};
+	struct pl_table *t = NULL;
+
+	if (pl_table_create(&conf, &t, error, sizeof(error)) != 0)
+		fail_msg("%s", error);
+	return t;
+}
+
+static int attach(uint64_t capacity, bool writer, struct pl_table **t)
+{
+	struct pl_table_conf conf = {.path = path, .capacity = capacity, .numa_node = -1};
+
+	return pl_table_attach(&conf, writer, t, error, sizeof(error));
+}
+
+static struct pl_table_hit lookup(struct pl_table_reader *r, uint64_t id)
+{
+	struct pl_table_hit hit;
+
+	pl_table_quiesce(r);
+	pl_table_find(r, &id, 1, &hit);
+	return hit;
+}
+
+static void fill(struct pl_table *t, uint64_t first, uint64_t cnt)
+{
+	for (uint64_t id = first; id < first + cnt; id++)
+		assert_int_equal(pl_table_put(t, id, facts_of(id)), 0);
+}
+
+static void check(struct pl_table *t)
+{
+	if (pl_table_check(t, error, sizeof(error)) != 0)
+		fail_msg("%s", error);
+}
+
+static void test_attach_serves_what_was_there(void **state)
+{
+	uint8_t position[PL_TABLE_POSITION_SIZE], got[PL_TABLE_POSITION_SIZE];
+	struct pl_table *t = create(1000), *reader_side, *second;
+	struct pl_table_reader *r;
+
+	(void)state;
+	memset(position, 0xa5, sizeof(position));
+	fill(t, 0, 900);
+	pl_table_position_set(t, position);
+	assert_int_equal(attach(0, false, &reader_side), 0);
+	assert_int_equal(pl_table_put(reader_side, 5000, facts_of(1)), -EPERM);
+	assert_int_equal(pl_table_remove(reader_side, 1), -EPERM);
+	assert_int_equal(pl_table_reader_create(reader_side, &r), 0);
+	/* One writer at a time, and it is told. */
+	assert_int_equal(attach(1000, true, &second), -EBUSY);
+	assert_non_null(strstr(error, "writer"));
+	assert_int_equal(pl_table_writer_take(reader_side), -EBUSY);
+	/* What it writes the other side sees. */
+	assert_int_equal(pl_table_put(t, 7, facts_of(8)), 1);
+	assert_int_equal(lookup(r, 7).facts, facts_of(8));
+	pl_table_close(t);
+	assert_int_equal(lookup(r, 8).facts, facts_of(8));
+	assert_int_equal(pl_table_writer_take(reader_side), 0);
+	assert_int_equal(pl_table_put(reader_side, 5000, facts_of(1)), 0);
+	pl_table_position_get(reader_side, got);
+	assert_memory_equal(got, position, sizeof(got));
+	pl_table_writer_drop(reader_side);
+	assert_int_equal(attach(1000, true, &second), 0);
+	check(second);
+	pl_table_reader_destroy(r);
+	pl_table_close(second);
+	pl_table_close(reader_side);
+}
+
+static void test_create_does_not_overwrite(void **state)
+{
+	struct pl_table_conf conf = {.path = path, .capacity = 10, .numa_node = -1};
+	struct pl_table *t = create(10), *second;
+
+	(void)state;
+	assert_int_equal(pl_table_create(&conf, &second, error, sizeof(error)), -EEXIST);
+	assert_non_null(strstr(error, path));
+	pl_table_close(t);
+	assert_int_equal(attach(10, true, &t), 0);
+	pl_table_close(t);
+}
+
+static void test_bad_configurations(void **state)
+{
+	struct pl_table_conf conf = {.path = path, .capacity = 0, .numa_node = -1};
+	struct pl_table *t;
+
+	(void)state;
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), -EINVAL);
+	conf.capacity = PL_TABLE_CAPACITY_MAX + 1;
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), -EINVAL);
+	conf.capacity = 10;
+	conf.numa_node = 1000000;
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), -EINVAL);
+	assert_int_equal(access(path, F_OK), -1);
+	conf.numa_node = -1;
+	conf.path = "/nonexistent/table";
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), -ENOENT);
+	assert_non_null(strstr(error, "/nonexistent/table"));
+	assert_int_equal(pl_table_attach(&conf, false, &t, error, sizeof(error)), -ENOENT);
+	conf.path = NULL;
+	assert_int_equal(pl_table_attach(&conf, false, &t, error, sizeof(error)), -EINVAL);
+	/* More than this machine has: refused, and no file stays. */
+	conf.path = path;
+	conf.capacity = PL_TABLE_CAPACITY_MAX;
+	assert_true(pl_table_create(&conf, &t, error, sizeof(error)) < 0);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void test_fallback_is_told(void **state)
+{
+	struct pl_table_conf conf = {.path = "/nonexistent/table",
+				     .fallback_path = path,
+				     .capacity = 10,
+				     .numa_node = -1};
+	struct pl_table_stats stats;
+	struct pl_table *t;
+
+	(void)state;
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), 0);
+	pl_table_stats_get(t, &stats);
+	assert_true(stats.fallback);
+	assert_int_equal(stats.memory, PL_TABLE_MEM_ORDINARY);
+	assert_non_null(strstr(stats.fallback_reason, "/nonexistent/table"));
+	fill(t, 0, 10);
+	pl_table_close(t);
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), -EEXIST);
+	assert_int_equal(pl_table_attach(&conf, true, &t, error, sizeof(error)), 0);
+	pl_table_stats_get(t, &stats);
+	assert_true(stats.fallback);
+	assert_int_equal(stats.entry_cnt, 10);
+	pl_table_close(t);
+}
+
+static void file_patch(off_t at, const void *bytes, size_t size)
+{
+	int fd = open(path, O_RDWR);
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(pwrite(fd, bytes, size, at), (ssize_t)size);
+	close(fd);
+}
+
+static void test_foreign_files_are_refused(void **state)
+{
+	struct pl_table *t = create(1000);
+	const uint32_t other_layout = PL_TABLE_LAYOUT_VERSION + 1, zero = 0;
+	const uint64_t more = 2000;
+	char *whole;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	fill(t, 0, 10);
+	pl_table_close(t);
+	assert_int_equal(attach(999, true, &t), -ERANGE);
+	assert_non_null(strstr(error, "999"));
+	assert_non_null(strstr(error, "1000"));
+
+	fd = open(path, O_RDWR);
+	assert_int_equal(fstat(fd, &st), 0);
+	whole = malloc((size_t)st.st_size);
+	assert_non_null(whole);
+	assert_int_equal(pread(fd, whole, (size_t)st.st_size, 0), st.st_size);
+
+	file_patch(offsetof(struct pl_table_fixed, layout_version), &other_layout, 4);
+	assert_int_equal(attach(0, true, &t), -EPROTO);
+	assert_non_null(strstr(error, "layout"));
+	file_patch(0, whole, 4096);
+	file_patch(offsetof(struct pl_table_fixed, capacity), &more, 8);
+	assert_int_equal(attach(0, true, &t), -EPROTO);
+	assert_non_null(strstr(error, "damaged"));
+	file_patch(0, whole, 4096);
+	file_patch(offsetof(struct pl_table_header, ready), &zero, 4);
+	assert_int_equal(attach(0, true, &t), -EPROTO);
+	file_patch(0, "PLSEG1\r\n", 8);
+	assert_int_equal(attach(0, true, &t), -EPROTO);
+	assert_non_null(strstr(error, "not a certificate table"));
+	/* Whole again it is served; short or empty it is not. */
+	file_patch(0, whole, (size_t)st.st_size);
+	assert_int_equal(attach(0, true, &t), 0);
+	pl_table_close(t);
+	for (off_t size = 0; size < st.st_size; size += 4096) {
+		assert_int_equal(ftruncate(fd, size), 0);
+		assert_int_equal(attach(0, true, &t), -EPROTO);
+		assert_int_equal(ftruncate(fd, st.st_size), 0);
+		file_patch(0, whole, (size_t)st.st_size);
+	}
+	close(fd);
+	free(whole);
+}
+
+static void test_dead_readers_are_reaped(void **state)
+{
+	struct pl_table *t = create(300), *other;
+	struct pl_table_stats stats;
+	struct pl_table_reader *r;
+	pid_t child;
+	int status;
+
+	(void)state;
+	fill(t, 0, 200);
+	child = fork();
+	assert_int_not_equal(child, -1);
+	if (child == 0) {
+		if (attach(0, false, &other) != 0 || pl_table_reader_create(other, &r) != 0)
+			_exit(1);
+		_exit(0); /* with the reader registered */
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	pl_table_stats_get(t, &stats);
+	assert_int_equal(stats.reader_cnt, 1);
+	/* A reader that lives is left alone. */
+	assert_int_equal(pl_table_reader_create(t, &r), 0);
+	assert_int_equal(pl_table_readers_reap(t), 1);
+	pl_table_stats_get(t, &stats);
+	assert_int_equal(stats.reader_cnt, 1);
+	assert_int_equal(stats.reaped_cnt, 1);
+	pl_table_reader_destroy(r);
+	pl_table_close(t);
+}
+
+/* The writer clears a dead reader out of its way by itself. */
+static void test_a_dead_reader_blocks_no_writer_for_long(void **state)
+{
+	struct pl_table *t = create(300), *other;
+	struct pl_table_reader *r;
+	uint64_t next = 300;
+	pid_t child;
+	int rc = 0;
+
+	(void)state;
+	fill(t, 0, 300);
+	child = fork();
+	if (child == 0)
+		_exit(attach(0, false, &other) != 0 || pl_table_reader_create(other, &r) != 0);
+	assert_int_equal(waitpid(child, &rc, 0), child);
+	assert_int_equal(rc, 0);
+	for (uint32_t i = 0; i < 100000; i++) {
+		uint64_t id = next - 300;
+
+		if (pl_table_get(t, id, NULL, NULL) == 0)
+			assert_int_equal(pl_table_remove(t, id), 0);
+		rc = pl_table_put(t, next, facts_of(next));
+		if (rc == 0)
+			next++;
+		else
+			assert_int_equal(rc, -EAGAIN);
+	}
+	assert_int_equal(rc, 0);
+	assert_true(next > 10000);
+	check(t);
+	pl_table_close(t);
+}
+
+/* ---- building by threads ------------------------------------------------------------------- */
+
+#define BULK_CNT 120000u
+
+struct bulk_part {
+	struct pl_table_bulk *b;
+	uint64_t first;
+	int rc;
+};
+
+static void *bulk_thread(void *arg)
+{
+	struct bulk_part *p = arg;
+	struct pl_table_entry e[100];
+	size_t done;
+
+	/* Each half and a tenth of the other's: equal ids meet. */
+	for (uint64_t i = 0; i < BULK_CNT * 6 / 10 && p->rc == 0; i += 100) {
+		for (uint64_t k = 0; k < 100; k++) {
+			uint64_t id = (p->first + i + k) % BULK_CNT;
+
+			e[k] = (struct pl_table_entry){.id = id, .facts = facts_of(id)};
+		}
+		p->rc = pl_table_bulk_put(p->b, e, 100, &done);
+	}
+	return NULL;
+}
+
+static void test_bulk_build(void **state)
+{
+	struct pl_table *t = create(BULK_CNT);
+	struct bulk_part parts[2] = {{.first = 0}, {.first = BULK_CNT / 2}};
+	struct pl_table_bulk *b, *second;
+	struct pl_table_entry more = {.id = BULK_CNT, .facts = 1};
+	pthread_t threads[2];
+	size_t done;
+
+	(void)state;
+	assert_int_equal(pl_table_bulk_begin(t, &b), 0);
+	assert_int_equal(pl_table_bulk_begin(t, &second), -EBUSY);
+	for (uint32_t i = 0; i < 2; i++) {
+		parts[i].b = b;
+		assert_int_equal(pthread_create(&threads[i], NULL, bulk_thread, &parts[i]), 0);
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(parts[i].rc, 0);
+	}
+	assert_int_equal(pl_table_bulk_put(b, &more, 1, &done), -ENOSPC);
+	assert_int_equal(done, 0);
+	pl_table_bulk_end(b);
+	check(t);
+	for (uint64_t id = 0; id < BULK_CNT; id++) {
+		uint32_t facts;
+
+		assert_int_equal(pl_table_get(t, id, &facts, NULL), 0);
+		assert_int_equal(facts, facts_of(id));
+	}
+	pl_table_close(t);
+}
+
+/* A build that dies is counted anew by the next writer. */
+static void test_bulk_build_that_died(void **state)
+{
+	struct pl_table *t;
+	struct pl_table_stats stats;
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	assert_int_not_equal(child, -1);
+	if (child == 0) {
+		struct pl_table_entry e[500];
+		struct pl_table_bulk *b;
+		size_t done;
+
+		for (uint64_t i = 0; i < 500; i++)
+			e[i] = (struct pl_table_entry){.id = i, .facts = facts_of(i)};
+		t = create(1000);
+		if (pl_table_bulk_begin(t, &b) != 0 || pl_table_bulk_put(b, e, 500, &done) != 0)
+			_exit(1);
+		/* As if it had died before a count. */
+		atomic_store(&t->views[0].cur->h->entry_cnt, 17);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(attach(1000, true, &t), 0);
+	pl_table_stats_get(t, &stats);
+	assert_int_equal(stats.entry_cnt, 500);
+	assert_int_equal(stats.repaired_cnt, 1);
+	check(t);
+	pl_table_close(t);
+}
+
+/* ---- growing ----------------------------------------------------------------------------------- */
+
+static void grow_to(struct pl_table *t, enum pl_grow_phase phase)
+{
+	while (t->grow != phase)
+		assert_in_range(pl_table_grow_step(t, 64), 0, 1);
+}
+
+static void test_grow_keeps_everything(void **state)
+{
+	struct pl_table *t = create(500), *remote;
+	struct pl_table_reader *r, *rr;
+	struct pl_table_stats stats;
+	struct pl_table_hit hit;
+	uint32_t facts, shown;
+
+	(void)state;
+	fill(t, 0, 500);
+	assert_int_equal(pl_table_reader_create(t, &r), 0);
+	assert_int_equal(attach(0, false, &remote), 0);
+	assert_int_equal(pl_table_reader_create(remote, &rr), 0);
+	for (uint64_t id = 0; id < 500; id++) {
+		hit = lookup(r, id);
+		assert_int_equal(pl_table_seen(r, &hit, 10 + (uint32_t)id, 1), PL_SEEN_NEW);
+	}
+	assert_int_equal(pl_table_put(t, 1000, facts_of(1000)), -ENOSPC);
+	assert_int_equal(pl_table_grow_begin(t, 400, error, sizeof(error)), -EINVAL);
+	assert_int_equal(pl_table_grow_begin(t, 2000, error, sizeof(error)), 0);
+	assert_int_equal(pl_table_grow_begin(t, 3000, error, sizeof(error)), -EBUSY);
+
+	/* Changes while it is filled reach both. */
+	assert_int_equal(pl_table_grow_step(t, 100), 1);
+	assert_int_equal(pl_table_put(t, 3, facts_of(77)), 1);
+	assert_int_equal(pl_table_put(t, 499, facts_of(78)), 1);
+	assert_int_equal(pl_table_remove(t, 4), 0);
+	assert_int_equal(pl_table_remove(t, 498), 0);
+	assert_int_equal(lookup(r, 3).facts, facts_of(77));
+	grow_to(t, PL_GROW_SWITCH);
+	/* A reader that has not moved holds back the freezing, and still decides in the old. */
+	hit = (struct pl_table_hit){0};
+	uint64_t id5 = 5;
+
+	pl_table_find(r, &id5, 1, &hit);
+	assert_int_equal(pl_table_grow_step(t, 64), 1);
+	assert_int_equal(t->grow, PL_GROW_SWITCH);
+	assert_int_equal(pl_table_seen(r, &hit, 1000, 1), PL_SEEN_NEW);
+	/* The other process is told, and says that it cannot tell. */
+	assert_int_equal(lookup(rr, 3).found, PL_TABLE_UNSURE);
+	pl_table_stats_get(remote, &stats);
+	assert_true(stats.superseded);
+
+	hit = lookup(r, 5);
+	assert_int_equal(pl_table_seen(r, &hit, 1000, 2), PL_SEEN_REPLAYED);
+	grow_to(t, PL_GROW_MERGE);
+	assert_int_equal(pl_table_put(t, 1001, facts_of(1001)), 0);
+	assert_int_equal(lookup(r, 1001).facts, facts_of(1001));
+	hit = lookup(r, 6);
+	assert_int_equal(pl_table_seen(r, &hit, 1000, 6), PL_SEEN_NEW);
+	grow_to(t, PL_GROW_DRAIN);
+	/* Frozen words go on in the new table. */
+	assert_int_equal(pl_table_seen(r, &hit, 1000, 7), PL_SEEN_REPLAYED);
+	assert_int_equal(pl_table_seen(r, &hit, 1000, 6), PL_SEEN_RESEND);
+	assert_int_equal(pl_table_seen(r, &hit, 1001, 7), PL_SEEN_NEW);
+	assert_int_equal(pl_table_grow_step(t, 1), 1);
+	(void)lookup(r, 1);
+	grow_to(t, PL_GROW_NONE);
+
+	pl_table_stats_get(t, &stats);
+	assert_int_equal(stats.capacity, 2000);
+	assert_int_equal(stats.entry_cnt, 499);
+	assert_int_equal(stats.generation, 1);
+	assert_false(stats.growing);
+	assert_int_equal(access(next_path, F_OK), -1);
+	check(t);
+	for (uint64_t id = 0; id < 500; id++) {
+		bool gone = id == 4 || id == 498;
+		uint32_t want = id == 5 ? 1000 : id == 6 ? 1001 : 10 + (uint32_t)id;
+
+		assert_int_equal(lookup(r, id).found, gone ? PL_TABLE_ABSENT : PL_TABLE_FOUND);
+		if (gone)
+			continue;
+		assert_int_equal(pl_table_get(t, id, &facts, &shown), 0);
+		assert_int_equal(facts, facts_of(id == 3 ? 77 : id == 499 ? 78 : id));
+		assert_int_equal(shown, want);
+	}
+	pl_table_reader_destroy(rr);
+	pl_table_close(remote);
+	pl_table_reader_destroy(r);
+	pl_table_close(t);
+	assert_int_equal(attach(2000, true, &t), 0);
+	check(t);
+	pl_table_close(t);
+}
+
+/* A writer that dies in each phase: the next one has everything and goes on. */
+static void test_grow_goes_on_after_a_death(void **state)
+{
+	(void)state;
+	for (enum pl_grow_phase phase = PL_GROW_FILL; phase <= PL_GROW_DRAIN; phase++) {
+		struct pl_table *t;
+		struct pl_table_reader *r;
+		struct pl_table_hit hit;
+		struct pl_table_stats stats;
+		uint32_t shown;
+		int status;
+		pid_t child = fork();
+
+		if (child == 0) {
+			t = create(500);
+			fill(t, 0, 500);
+			if (pl_table_reader_create(t, &r) != 0)
+				_exit(1);
+			for (uint64_t id = 0; id < 500; id++) {
+				hit = lookup(r, id);
+				(void)pl_table_seen(r, &hit, 10, 1);
+			}
+			if (pl_table_grow_begin(t, 900, error, sizeof(error)) != 0)
+				_exit(2);
+			while (t->grow != phase) {
+				pl_table_quiesce(r);
+				if (pl_table_grow_step(t, 64) != 1)
+					_exit(3);
+			}
+			if (phase != PL_GROW_SWITCH && phase != PL_GROW_DRAIN)
+				if (pl_table_grow_step(t, 64) != 1)
+					_exit(4);
+			hit = lookup(r, 9);
+			if (pl_table_seen(r, &hit, 20, 1) != PL_SEEN_NEW)
+				_exit(5);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+		/* A reader attaching first has all of it. */
+		assert_int_equal(attach(0, false, &t), 0);
+		assert_int_equal(pl_table_reader_create(t, &r), 0);
+		hit = lookup(r, 9);
+		assert_int_equal(hit.found, PL_TABLE_FOUND);
+		assert_int_equal(pl_table_seen(r, &hit, 20, 2), PL_SEEN_REPLAYED);
+		assert_int_equal(pl_table_writer_take(t), 0);
+		while (pl_table_grow_step(t, 64) == 1)
+			pl_table_quiesce(r);
+		assert_int_equal(access(next_path, F_OK), -1);
+		pl_table_stats_get(t, &stats);
+		assert_int_equal(stats.capacity, phase == PL_GROW_FILL ? 500 : 900);
+		check(t);
+		for (uint64_t id = 0; id < 500; id++) {
+			assert_int_equal(lookup(r, id).facts, facts_of(id));
+			assert_int_equal(pl_table_get(t, id, NULL, &shown), 0);
+			assert_int_equal(shown, id == 9 ? 20 : 10);
+		}
+		pl_table_reader_destroy(r);
+		pl_table_close(t);
+		unlink(path);
+	}
+}
+
+/* Growing without a name, more than once, with room for what comes. */
+static void test_grow_in_memory(void **state)
+{
+	struct pl_table_conf conf = {.capacity = 100, .numa_node = -1};
+	struct pl_table_reader *r;
+	struct pl_table *t;
+
+	(void)state;
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), 0);
+	assert_int_equal(pl_table_reader_create(t, &r), 0);
+	fill(t, 0, 100);
+	for (uint64_t cnt = 100; cnt < 3200; cnt *= 2) {
+		assert_int_equal(pl_table_grow_begin(t, cnt * 2, error, sizeof(error)), 0);
+		while (pl_table_grow_step(t, 1000) == 1)
+			pl_table_quiesce(r);
+		fill(t, cnt, cnt);
+		check(t);
+		for (uint64_t id = 0; id < cnt * 2; id++)
+			assert_int_equal(lookup(r, id).facts, facts_of(id));
+	}
+	/* One that is given up in the middle leaves no trace. */
+	assert_int_equal(pl_table_grow_begin(t, 10000, error, sizeof(error)), 0);
+	assert_int_equal(pl_table_grow_step(t, 10), 1);
+	pl_table_reader_destroy(r);
+	pl_table_close(t);
+}
+
+#define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, paths_make, paths_drop)
+
+static const struct CMUnitTest tests[] = {
+	FILE_TEST(test_attach_serves_what_was_there),
+	FILE_TEST(test_create_does_not_overwrite),
+	FILE_TEST(test_bad_configurations),
+	FILE_TEST(test_fallback_is_told),
+	FILE_TEST(test_foreign_files_are_refused),
+	FILE_TEST(test_dead_readers_are_reaped),
+	FILE_TEST(test_a_dead_reader_blocks_no_writer_for_long),
+	FILE_TEST(test_bulk_build),
+	FILE_TEST(test_bulk_build_that_died),
+	FILE_TEST(test_grow_keeps_everything),
+	FILE_TEST(test_grow_goes_on_after_a_death),
+	FILE_TEST(test_grow_in_memory),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests_name("table_file", tests, NULL, NULL);
+}
