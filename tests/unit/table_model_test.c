@@ -15,7 +15,9 @@
 void scalar_find(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
 		 struct pl_table_hit *hits);
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__)
+#define STEPS_SHARE 20u
+#elif defined(__SANITIZE_ADDRESS__)
 #define STEPS_SHARE 8u
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)

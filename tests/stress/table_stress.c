@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Readers and the writer at once. What is in an entry can be told from its id, so that a torn or
+ * foreign read is seen: facts carry 8 bits of the id's hash, and every scan's hash is the id's,
+ * which a scan recorded in another certificate's slot would show.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdatomic.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "table/pl_table_pvt.h"
+
+#define READERS        3u
+#define STABLE_CNT     300u /* present throughout; their facts change */
+#define CHURN_CNT      900u /* come and go */
+#define SHOWN_MAX      2000u
+#define ROUNDS         60u
+#define ROUND_PAUSE_US 200u
+#define WRITES         2000u /* a round */
+#define GROW_EVERY     20u   /* rounds */
+
+static char error[256];
+static struct pl_table *table;
+static atomic_bool stop;
+/* Who accepted which QR: one reader, once. */
+static atomic_uchar accepted[STABLE_CNT][SHOWN_MAX];
+static atomic_uint clock_now = 1;
+
+struct tally {
+	uint64_t found, absent, accepted, bursts;
+	const char *wrong;
+	uint64_t wrong_id;
+};
+
+static uint64_t id_of(uint32_t key)
+{
+	return key == 0 ? 0 : key == 1 ? UINT64_MAX : pl_mix64(key);
+}
+
+static uint32_t hash_of(uint64_t id)
+{
+	return (uint32_t)(pl_mix64(id ^ 0x5555) & 0x7fffffff);
+}
+
+/* version: any 8 bits. */
+static uint32_t facts_of(uint64_t id, uint32_t version)
+{
+	return (hash_of(id) % 6 + 1) | (hash_of(id) & 0xff) << 4 | (version & 0xff) << 12;
+}
+
+static bool facts_fit(uint64_t id, uint32_t facts)
+{
+	return facts == facts_of(id, facts >> 12 & 0xff);
+}
+
+static void wrong(struct tally *t, const char *what, uint64_t id)
+{
+	t->wrong = what;
+	t->wrong_id = id;
+	atomic_store(&stop, true);
+}
+
+/* Scans of stable certificates are counted: whoever shows a QR first is accepted, once. The same
+ * hash from all: a second NEW for one QR would be the table's doing. */
+static void scan(struct tally *t, struct pl_table_reader *r, uint32_t key, uint64_t id,
+		 const struct pl_table_hit *hit, uint32_t shown)
+{
+	if (key >= STABLE_CNT) {
+		(void)pl_table_seen(r, hit, shown, hash_of(id));
+		return;
+	}
+	if (pl_table_seen(r, hit, shown, hash_of(id)) != PL_SEEN_NEW)
+		return;
+	t->accepted++;
+	if (atomic_fetch_add(&accepted[key][shown], 1) != 0)
+		wrong(t, "accepted twice", id);
+}
+
+static void *reader_thread(void *arg)
+{
+	struct tally *t = arg;
+	struct pl_table_reader *r;
+	uint64_t rng = (uintptr_t)arg, ids[PL_TABLE_BURST_MAX];
+	struct pl_table_hit hits[PL_TABLE_BURST_MAX];
+	uint32_t keys[PL_TABLE_BURST_MAX];
+
+	if (pl_table_reader_create(table, &r) != 0) {
+		wrong(t, "no reader", 0);
+		return NULL;
+	}
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		for (uint32_t i = 0; i < PL_TABLE_BURST_MAX; i++) {
+			rng += 0x9e3779b97f4a7c15u;
+			keys[i] = (uint32_t)pl_table_reduce(pl_mix64(rng), STABLE_CNT + CHURN_CNT);
+			ids[i] = id_of(keys[i]);
+		}
+		pl_table_prefetch(r, ids, PL_TABLE_BURST_MAX);
+		pl_table_quiesce(r);
+		pl_table_find(r, ids, PL_TABLE_BURST_MAX, hits);
+		for (uint32_t i = 0; i < PL_TABLE_BURST_MAX; i++) {
+			uint32_t now = atomic_load_explicit(&clock_now, memory_order_relaxed);
+
+			t->absent += hits[i].found == PL_TABLE_ABSENT;
+			t->found += hits[i].found == PL_TABLE_FOUND;
+			if (hits[i].found == PL_TABLE_FOUND) {
+				if (!facts_fit(ids[i], hits[i].facts))
+					wrong(t, "facts of another", ids[i]);
+				scan(t, r, keys[i], ids[i], &hits[i], now - (i % 2 & (now > 1)));
+			} else if (hits[i].found != PL_TABLE_ABSENT || keys[i] < STABLE_CNT) {
+				wrong(t, "missed", ids[i]);
+			}
+		}
+		t->bursts++;
+	}
+	pl_table_reader_destroy(r);
+	return NULL;
+}
+
+static void put(uint32_t key, uint32_t version)
+{
+	int rc = pl_table_put(table, id_of(key), facts_of(id_of(key), version));
+
+	/* Removed slots may still be waiting for a reader. */
+	assert_true(rc >= 0 || (rc == -EAGAIN && key >= STABLE_CNT));
+}
+
+static void write_round(uint32_t round, uint64_t *rng)
+{
+	for (uint32_t i = 0; i < WRITES && !atomic_load(&stop); i++) {
+		*rng += 0x9e3779b97f4a7c15u;
+		uint64_t x = pl_mix64(*rng);
+		uint32_t key = (uint32_t)(x % (STABLE_CNT + CHURN_CNT));
+
+		if (key < STABLE_CNT || x >> 40 & 1)
+			put(key, (uint32_t)(x >> 50));
+		else
+			(void)!pl_table_remove(table, id_of(key));
+		if (i % 100 == 0)
+			atomic_store_explicit(&clock_now, round * 20 + i / 100 + 1,
+					      memory_order_relaxed);
+	}
+}
+
+/* Every recorded scan is one of the certificate that the slot is of. */
+static void seen_words_check(void)
+{
+	struct pl_map *m = atomic_load(&table->view)->cur;
+
+	for (uint64_t b = 0; b < m->bucket_cnt + PL_TABLE_STASH_CNT; b++)
+		for (uint32_t i = 0; i < PL_TABLE_SLOTS; i++) {
+			uint64_t id = atomic_load(&m->buckets[b].id[i]);
+			uint64_t seen = atomic_load(&m->buckets[b].seen[i]);
+
+			if (!pl_facts_live(atomic_load(&m->buckets[b].facts[i])) || seen == 0)
+				continue;
+			assert_int_equal((seen & UINT32_MAX) >> 1, hash_of(id));
+		}
+}
+
+static void stress(uint64_t bucket_cnt, bool grow)
+{
+	struct pl_table_conf conf = {
+		.capacity = STABLE_CNT + CHURN_CNT, .hash_seed = 5, .numa_node = -1};
+	struct pl_table_tuning tuning = {.bucket_cnt = bucket_cnt,
+					 .first_epoch = (UINT64_C(5) << 27) - 100};
+	struct tally tallies[READERS] = {0};
+	pthread_t threads[READERS];
+	struct pl_table_stats stats;
+	uint64_t rng = bucket_cnt;
+
+	memset(accepted, 0, sizeof(accepted));
+	atomic_store(&stop, false);
+	atomic_store(&clock_now, 1);
+	assert_int_equal(pl_table_create_tuned(&conf, &tuning, &table, error, sizeof(error)), 0);
+	for (uint32_t key = 0; key < STABLE_CNT; key++)
+		put(key, 0);
+	for (uint32_t i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, reader_thread, &tallies[i]), 0);
+	for (uint32_t round = 0; round < ROUNDS && !atomic_load(&stop); round++) {
+		if (grow && round % GROW_EVERY == 0 && table->grow == PL_GROW_NONE)
+			assert_int_equal(pl_table_grow_begin(table, conf.capacity + round, error,
+							     sizeof(error)),
+					 0);
+		write_round(round, &rng);
+		assert_in_range(pl_table_grow_step(table, 300), 0, 1);
+		usleep(ROUND_PAUSE_US); /* or few readers get to run on a small machine */
+	}
+	while (pl_table_grow_step(table, 300) == 1 && !atomic_load(&stop))
+		usleep(ROUND_PAUSE_US);
+	atomic_store(&stop, true);
+	for (uint32_t i = 0; i < READERS; i++)
+		pthread_join(threads[i], NULL);
+	for (uint32_t i = 0; i < READERS; i++) {
+		if (tallies[i].wrong != NULL)
+			fail_msg("reader %u: %s: id %016llx", i, tallies[i].wrong,
+				 (unsigned long long)tallies[i].wrong_id);
+		assert_true(tallies[i].bursts > 0 && tallies[i].found > 0);
+	}
+	seen_words_check();
+	if (pl_table_check(table, error, sizeof(error)) != 0)
+		fail_msg("%s", error);
+	pl_table_stats_get(table, &stats);
+	assert_true(!grow || stats.generation > 1);
+	pl_table_close(table);
+}
+
+static void test_in_use(void **state)
+{
+	(void)state;
+	stress(0, false);
+}
+
+/* Few places, so that slots are used again at once and most keys are beyond home. */
+static void test_crowded(void **state)
+{
+	(void)state;
+	stress(340, false);
+}
+
+static void test_growing(void **state)
+{
+	(void)state;
+	stress(0, true);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(test_in_use),
+	cmocka_unit_test(test_crowded),
+	cmocka_unit_test(test_growing),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests_name("table_stress", tests, NULL, NULL);
+}
