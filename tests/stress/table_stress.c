@@ -21,6 +21,8 @@
 #define SHOWN_MAX      2000u
 #define ROUNDS         60u
 #define ROUND_PAUSE_US 200u
+#define BURSTS_MIN     300u /* of each reader */
+#define GROWS_MIN      3u
 #define WRITES         2000u /* a round */
 #define GROW_EVERY     20u   /* rounds */
 
@@ -28,11 +30,12 @@ static char error[256];
 static struct pl_table *table;
 static atomic_bool stop;
 /* Who accepted which QR: one reader, once. */
-static atomic_uchar accepted[STABLE_CNT][SHOWN_MAX];
+static atomic_uchar accepted[STABLE_CNT][SHOWN_MAX + 1];
 static atomic_uint clock_now = 1;
 
 struct tally {
-	uint64_t found, absent, accepted, bursts;
+	uint64_t found, absent, accepted;
+	_Atomic uint64_t bursts;
 	const char *wrong;
 	uint64_t wrong_id;
 };
@@ -115,7 +118,7 @@ static void *reader_thread(void *arg)
 				wrong(t, "missed", ids[i]);
 			}
 		}
-		t->bursts++;
+		atomic_fetch_add_explicit(&t->bursts, 1, memory_order_relaxed);
 	}
 	pl_table_reader_destroy(r);
 	return NULL;
@@ -141,7 +144,7 @@ static void write_round(uint32_t round, uint64_t *rng)
 		else
 			(void)!pl_table_remove(table, id_of(key));
 		if (i % 100 == 0)
-			atomic_store_explicit(&clock_now, round * 20 + i / 100 + 1,
+			atomic_store_explicit(&clock_now, (round * 20 + i / 100) % SHOWN_MAX + 1,
 					      memory_order_relaxed);
 	}
 }
@@ -162,6 +165,17 @@ static void seen_words_check(void)
 		}
 }
 
+static bool enough(const struct tally *tallies, bool grow)
+{
+	struct pl_table_stats stats;
+
+	for (uint32_t i = 0; i < READERS; i++)
+		if (atomic_load_explicit(&tallies[i].bursts, memory_order_relaxed) < BURSTS_MIN)
+			return false;
+	pl_table_stats_get(table, &stats);
+	return !grow || stats.generation >= GROWS_MIN;
+}
+
 static void stress(uint64_t bucket_cnt, bool grow)
 {
 	struct pl_table_conf conf = {
@@ -170,7 +184,6 @@ static void stress(uint64_t bucket_cnt, bool grow)
 					 .first_epoch = (UINT64_C(5) << 27) - 100};
 	struct tally tallies[READERS] = {0};
 	pthread_t threads[READERS];
-	struct pl_table_stats stats;
 	uint64_t rng = bucket_cnt;
 
 	memset(accepted, 0, sizeof(accepted));
@@ -181,10 +194,13 @@ static void stress(uint64_t bucket_cnt, bool grow)
 		put(key, 0);
 	for (uint32_t i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, reader_thread, &tallies[i]), 0);
-	for (uint32_t round = 0; round < ROUNDS && !atomic_load(&stop); round++) {
+	/* On a busy machine readers may hardly run: on until they have. */
+	for (uint32_t round = 0; (round < ROUNDS || !enough(tallies, grow)) && !atomic_load(&stop);
+	     round++) {
 		if (grow && round % GROW_EVERY == 0 && table->grow == PL_GROW_NONE)
-			assert_int_equal(pl_table_grow_begin(table, conf.capacity + round, error,
-							     sizeof(error)),
+			assert_int_equal(pl_table_grow_begin(table,
+							     conf.capacity + round / GROW_EVERY,
+							     error, sizeof(error)),
 					 0);
 		write_round(round, &rng);
 		assert_in_range(pl_table_grow_step(table, 300), 0, 1);
@@ -199,13 +215,11 @@ static void stress(uint64_t bucket_cnt, bool grow)
 		if (tallies[i].wrong != NULL)
 			fail_msg("reader %u: %s: id %016llx", i, tallies[i].wrong,
 				 (unsigned long long)tallies[i].wrong_id);
-		assert_true(tallies[i].bursts > 0 && tallies[i].found > 0);
+		assert_true(tallies[i].found > 0);
 	}
 	seen_words_check();
 	if (pl_table_check(table, error, sizeof(error)) != 0)
 		fail_msg("%s", error);
-	pl_table_stats_get(table, &stats);
-	assert_true(!grow || stats.generation > 1);
 	pl_table_close(table);
 }
 
