@@ -412,14 +412,13 @@ int pl_table_check(const struct pl_table *t, char *error, size_t error_size)
 
 			if (facts == 0)
 				continue;
-			if (!pl_facts_live(facts)) {
-				tomb++;
-				continue;
-			}
-			live++;
+			live += pl_facts_live(facts);
+			tomb += !pl_facts_live(facts);
 			/* The first place where a lookup finds it must be this one: so it is
-			 * reachable, and no second one hides behind it. */
-			if (pl_map_find(m, id, false) == slot && pl_facts_valid(facts))
+			 * reachable, and no second one hides behind it. Removed ones, too: they
+			 * keep their newest scan for a comeback. */
+			if (pl_map_find(m, id, true) == slot &&
+			    (!pl_facts_live(facts) || pl_facts_valid(facts)))
 				continue;
 			snprintf(error, error_size,
 				 "certificate %016" PRIx64 " in slot %" PRIx64

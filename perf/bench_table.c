@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The certificate table against the machine and against others, in one process and one run:
+ *
+ *     bench_table CERTS LOOKUPS ROUNDS HUGE_DIR|- RIVALS
+ *
+ * The ceiling is a random line of a region of the table's size, fetched well ahead, best of three
+ * distances. Keys do not repeat within a measurement. Rounds alternate over everything, so that
+ * a slow minute meets all alike; each figure is the median. One JSON object on stdout.
+ * RIVALS: r for DPDK's rte_hash, l for liburcu's lfht, in bench_table_rivals.c; - for none.
+ */
+#include "bench_table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BURST          64u
+#define WRITES_PER_S   1000000u
+#define WRITE_PAUSE_NS 100000u
+#define ROUNDS_MAX     64u
+#define BULK_PART      4096u
+
+enum what {
+	W_CEILING,
+	W_HIT,
+	W_HIT_SEEN,
+	W_MISS,
+	W_HALF,
+	W_ZIPF,
+	W_ZIPF_SEEN,
+	W_WRITER_HIT_SEEN,
+	W_TWO_HIT_SEEN,
+	W_RTE_HIT,
+	W_LFHT_HIT,
+	W_CNT,
+};
+
+static const char *const what_names[W_CNT] = {
+	"ceiling",
+	"hit",
+	"hit_seen",
+	"miss",
+	"half_hits",
+	"zipf",
+	"zipf_seen",
+	"hit_seen_while_written",
+	"hit_seen_two_cores",
+	"rte_hash_hit",
+	"lfht_hit",
+};
+
+static struct bench b;
+
+uint64_t bench_table_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t bench_table_id(uint64_t idx)
+{
+	return pl_mix64(idx + 0x1234567);
+}
+
+static uint32_t facts_of(uint64_t idx)
+{
+	return 1u | (uint32_t)(idx & 0xffff) << 4;
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+static uint64_t gcd(uint64_t x, uint64_t y)
+{
+	return y == 0 ? x : gcd(y, x % y);
+}
+
+/* The certificates in an order that no table has them in; each comes once before any repeats. */
+static uint64_t next_idx(void)
+{
+	static uint64_t at, stride;
+
+	if (stride == 0)
+		for (stride = (uint64_t)((double)b.certs * 0.6180339887) | 1;
+		     gcd(stride, b.certs) != 1;)
+			stride++;
+	at = (at + stride) % b.certs;
+	return at;
+}
+
+static double zipf_h(double x, double s)
+{
+	return (pow(x, 1 - s) - 1) / (1 - s);
+}
+
+/* Ranks 1 .. certs with exponent s by rejection-inversion (Hoermann and Derflinger 1996). */
+static uint64_t zipf_rank(uint64_t *rng, double s)
+{
+	double n = (double)b.certs, low = zipf_h(1.5, s) - 1, high = zipf_h(n + 0.5, s);
+
+	for (;;) {
+		*rng += 0x9e3779b97f4a7c15u;
+		double u = high + (double)(pl_mix64(*rng) >> 11) * 0x1p-53 * (low - high);
+		double x = pow(u * (1 - s) + 1, 1 / (1 - s));
+		double k = floor(x + 0.5);
+
+		k = k < 1 ? 1 : k > n ? n : k;
+		if (u >= zipf_h(k + 0.5, s) - pow(k, -s))
+			return (uint64_t)k;
+	}
+}
+
+static void keys_make(uint64_t *keys, enum what what)
+{
+	static uint64_t absent, rng = 1;
+
+	for (uint64_t i = 0; i < b.lookups + BURST; i++) {
+		bool miss = what == W_MISS;
+
+		if (what == W_HALF) {
+			rng += 0x9e3779b97f4a7c15u;
+			miss = pl_mix64(rng) & 1;
+		}
+		if (miss)
+			keys[i] = bench_table_id(b.certs + absent++);
+		else if (what == W_ZIPF || what == W_ZIPF_SEEN)
+			keys[i] = bench_table_id(zipf_rank(&rng, 0.99) * 2654435761u % b.certs);
+		else
+			keys[i] = bench_table_id(next_idx());
+	}
+}
+
+/* ---- the machine ------------------------------------------------------------------------------ */
+
+static double ceiling_at(const uint64_t *keys, uint64_t first, uint64_t cnt, uint32_t ahead)
+{
+	const uint8_t *region = b.region;
+	uint64_t lines = b.region_size / 64, sum = 0, start;
+	static uint32_t *at;
+
+	if (at == NULL && (at = malloc((b.lookups + BURST) * sizeof(*at))) == NULL)
+		bench_die("memory", strerror(errno));
+	for (uint64_t i = 0; i < cnt; i++)
+		at[i] = (uint32_t)((unsigned __int128)keys[first + i] * lines >> 64);
+	start = bench_table_now_ns();
+	for (uint64_t i = 0; i + ahead < cnt; i++) {
+		pl_prefetch(&region[(uint64_t)at[i + ahead] * 64]);
+		sum += *(const volatile uint64_t *)&region[(uint64_t)at[i] * 64];
+	}
+	__asm__ volatile("" : : "r"(sum));
+	return (double)(bench_table_now_ns() - start) / (double)(cnt - ahead);
+}
+
+static double ceiling(const uint64_t *keys)
+{
+	static const uint32_t ahead[] = {16, 32, 64};
+	double best = INFINITY;
+
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(ahead); i++) {
+		uint64_t part = b.lookups / PL_ARRAY_CNT(ahead);
+		double ns = ceiling_at(keys, i * part, part, ahead[i]);
+
+		best = ns < best ? ns : best;
+	}
+	return best;
+}
+
+/* ---- ours ---------------------------------------------------------------------------------------- */
+
+struct job {
+	const uint64_t *keys;
+	uint32_t cpu;
+	bool seen;
+	uint32_t shown;
+	uint64_t wrong;  /* answers that are not what they must be */
+	uint32_t expect; /* 1 hits, 0 misses, 2 either */
+	double ns;
+	pthread_barrier_t *start;
+};
+
+static void *lookups_run(void *arg)
+{
+	struct job *j = arg;
+	struct pl_table_hit hits[BURST];
+	struct pl_table_reader *r;
+	uint64_t start, wrong = 0;
+
+	bench_cpu_pin(j->cpu);
+	if (pl_table_reader_create(b.table, &r) != 0)
+		bench_die("reader", "not created");
+	if (j->start != NULL)
+		pthread_barrier_wait(j->start);
+	start = bench_table_now_ns();
+	pl_table_prefetch(r, j->keys, BURST);
+	for (uint64_t i = 0; i + BURST <= b.lookups; i += BURST) {
+		pl_table_find_ahead(r, &j->keys[i], BURST, hits, &j->keys[i + BURST], BURST);
+		for (uint32_t k = 0; k < BURST; k++) {
+			wrong += hits[k].found != j->expect;
+			if (j->seen)
+				(void)pl_table_seen(r, &hits[k], j->shown, 5);
+		}
+		pl_table_quiesce(r);
+	}
+	j->ns = (double)(bench_table_now_ns() - start) / (double)(b.lookups / BURST * BURST);
+	j->wrong = j->expect < 2 ? wrong : 0;
+	pl_table_reader_destroy(r);
+	return NULL;
+}
+
+static void job_check(const struct job *j)
+{
+	if (j->wrong != 0)
+		bench_die("ours", "lookups with a wrong answer");
+}
+
+static double ours(const uint64_t *keys, enum what what)
+{
+	static uint32_t shown = 1;
+	struct job j = {.keys = keys,
+			.seen = what == W_HIT_SEEN || what == W_ZIPF_SEEN ||
+				what == W_WRITER_HIT_SEEN,
+			.shown = ++shown,
+			.expect = what == W_MISS   ? 0
+				  : what == W_HALF ? 2
+						   : 1};
+
+	(void)lookups_run(&j);
+	job_check(&j);
+	return j.ns;
+}
+
+struct writer {
+	atomic_bool stop;
+	atomic_bool running;
+	double per_s;
+};
+
+/* Facts of certificates here and there change, a hundred every tenth of a millisecond. */
+static void *writer_run(void *arg)
+{
+	struct writer *w = arg;
+	struct pl_table_entry e[WRITES_PER_S / (1000000000u / WRITE_PAUSE_NS)];
+	uint64_t rng = 77, done_cnt = 0, start, due;
+	size_t done;
+
+	bench_cpu_pin(1);
+	atomic_store(&w->running, true);
+	start = due = bench_table_now_ns();
+	while (!atomic_load(&w->stop)) {
+		for (uint32_t i = 0; i < PL_ARRAY_CNT(e); i++) {
+			rng += 0x9e3779b97f4a7c15u;
+			uint64_t idx = pl_mix64(rng) % b.certs;
+
+			e[i] = (struct pl_table_entry){bench_table_id(idx), facts_of(rng >> 20)};
+		}
+		if (pl_table_put_many(b.table, e, PL_ARRAY_CNT(e), &done) != 0)
+			bench_die("writer", "update failed");
+		done_cnt += done;
+		due += WRITE_PAUSE_NS;
+		while (bench_table_now_ns() < due && !atomic_load(&w->stop))
+			__builtin_ia32_pause();
+	}
+	w->per_s = (double)done_cnt * 1e9 / (double)(bench_table_now_ns() - start);
+	return NULL;
+}
+
+static double ours_while_written(const uint64_t *keys)
+{
+	struct writer w = {.per_s = 0};
+	pthread_t thread;
+	double ns;
+
+	if (pthread_create(&thread, NULL, writer_run, &w) != 0)
+		bench_die("thread", "not created");
+	while (!atomic_load(&w.running))
+		usleep(100);
+	ns = ours(keys, W_WRITER_HIT_SEEN);
+	atomic_store(&w.stop, true);
+	pthread_join(thread, NULL);
+	b.writes_per_s = w.per_s;
+	return ns;
+}
+
+/* ns a lookup of both cores together. */
+static double ours_two_cores(const uint64_t *keys, const uint64_t *keys2)
+{
+	static uint32_t shown = 1u << 30;
+	pthread_barrier_t start;
+	struct job j[2] = {
+		{.keys = keys,  .cpu = 0},
+                {.keys = keys2, .cpu = 1}
+        };
+	pthread_t threads[2];
+
+	shown++;
+	pthread_barrier_init(&start, NULL, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		j[i].seen = true;
+		j[i].shown = shown;
+		j[i].expect = 1;
+		j[i].start = &start;
+		if (pthread_create(&threads[i], NULL, lookups_run, &j[i]) != 0)
+			bench_die("thread", "not created");
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		job_check(&j[i]);
+	}
+	pthread_barrier_destroy(&start);
+	return 1 / (1 / j[0].ns + 1 / j[1].ns);
+}
+
+/* ---- filling ---------------------------------------------------------------------------------------- */
+
+static void table_make(void)
+{
+	static char path[4200], error[256];
+	struct pl_table_conf conf = {.capacity = b.certs, .numa_node = -1};
+
+	if (b.huge_dir != NULL) {
+		snprintf(path, sizeof(path), "%s/bench_table.%d", b.huge_dir, (int)getpid());
+		conf.path = path;
+	}
+	if (pl_table_create(&conf, &b.table, error, sizeof(error)) != 0)
+		bench_die("table", error);
+	if (conf.path != NULL)
+		unlink(path); /* it lives as long as it is mapped */
+}
+
+static void part_make(struct pl_table_entry *e, uint64_t first, uint64_t cnt)
+{
+	for (uint64_t i = 0; i < cnt; i++)
+		e[i] = (struct pl_table_entry){bench_table_id(first + i), facts_of(first + i)};
+}
+
+/* One writer, up to the stated capacity. */
+static void insert_all(void)
+{
+	struct pl_table_entry e[BULK_PART];
+	uint64_t start = bench_table_now_ns();
+	size_t done;
+
+	bench_cpu_pin(0);
+	for (uint64_t i = 0; i < b.certs; i += BULK_PART) {
+		uint64_t cnt = b.certs - i < BULK_PART ? b.certs - i : BULK_PART;
+
+		part_make(e, i, cnt);
+		while (pl_table_put_many(b.table, e, cnt, &done) != 0) {
+			b.failed_inserts++;
+			cnt -= done + 1;
+			memmove(e, e + done + 1, cnt * sizeof(*e));
+		}
+	}
+	b.insert_s = (double)(bench_table_now_ns() - start) * 1e-9;
+}
+
+struct builder {
+	struct pl_table_bulk *bulk;
+	uint64_t first, last;
+	uint32_t cpu;
+};
+
+static void *builder_run(void *arg)
+{
+	struct builder *p = arg;
+	struct pl_table_entry e[BULK_PART];
+	size_t done;
+
+	bench_cpu_pin(p->cpu);
+	for (uint64_t i = p->first; i < p->last; i += BULK_PART) {
+		uint64_t cnt = p->last - i < BULK_PART ? p->last - i : BULK_PART;
+
+		part_make(e, i, cnt);
+		if (pl_table_bulk_put(p->bulk, e, cnt, &done) != 0)
+			bench_die("build", "insert failed");
+	}
+	return NULL;
+}
+
+static void build_all(void)
+{
+	uint64_t start = bench_table_now_ns();
+	struct builder p[2] = {
+		{.first = 0,           .last = b.certs / 2, .cpu = 0},
+		{.first = b.certs / 2, .last = b.certs,     .cpu = 1}
+        };
+	struct pl_table_bulk *bulk;
+	pthread_t threads[2];
+
+	if (pl_table_bulk_begin(b.table, &bulk) != 0)
+		bench_die("build", "not begun");
+	for (uint32_t i = 0; i < 2; i++) {
+		p[i].bulk = bulk;
+		if (pthread_create(&threads[i], NULL, builder_run, &p[i]) != 0)
+			bench_die("thread", "not created");
+	}
+	for (uint32_t i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	pl_table_bulk_end(bulk);
+	b.build_s = (double)(bench_table_now_ns() - start) * 1e-9;
+	bench_cpu_pin(0);
+}
+
+static void region_make(void)
+{
+	struct pl_table_stats stats;
+	void *p;
+
+	pl_table_stats_get(b.table, &stats);
+	b.table_size = stats.size;
+	b.page_size = stats.page_size;
+	b.region_size = stats.size;
+	p = mmap(NULL, b.region_size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE |
+			 (stats.memory == PL_TABLE_MEM_ORDINARY ? 0 : MAP_HUGETLB),
+		 -1, 0);
+	if (p == MAP_FAILED)
+		bench_die("region", strerror(errno));
+	b.region = p;
+	/* Each page must be a page of its own. */
+	for (uint64_t i = 0; i < b.region_size; i += 64)
+		b.region[i] = (uint8_t)i;
+}
+
+/* ---- the run ------------------------------------------------------------------------------------------ */
+
+static double measure(enum what what, uint64_t *keys, uint64_t *keys2)
+{
+	keys_make(keys, what);
+	switch (what) {
+	case W_CEILING:
+		return ceiling(keys);
+	case W_WRITER_HIT_SEEN:
+		return ours_while_written(keys);
+	case W_TWO_HIT_SEEN:
+		keys_make(keys2, what);
+		return ours_two_cores(keys, keys2);
+	case W_RTE_HIT:
+		return bench_rte_hash_lookup(&b, keys);
+	case W_LFHT_HIT:
+		return bench_lfht_lookup(&b, keys);
+	default:
+		return ours(keys, what);
+	}
+}
+
+static bool wanted(enum what what)
+{
+	return (what != W_RTE_HIT || b.rte) && (what != W_LFHT_HIT || b.lfht);
+}
+
+static void print(double ns[W_CNT][ROUNDS_MAX])
+{
+	printf("{\"certs\": %llu, \"bytes_per_cert\": %.4f, \"page_kb\": %llu, "
+	       "\"failed_inserts\": %llu, \"insert_m_per_s\": %.3f, \"build_s\": %.3f, "
+	       "\"writes_per_s\": %.0f",
+	       (unsigned long long)b.certs, (double)b.table_size / (double)b.certs,
+	       (unsigned long long)b.page_size >> 10, (unsigned long long)b.failed_inserts,
+	       (double)b.certs / b.insert_s * 1e-6, b.build_s, b.writes_per_s);
+	for (enum what w = 0; w < W_CNT; w++) {
+		if (!wanted(w))
+			continue;
+		double median = bench_median(ns[w], b.rounds); /* sorts */
+
+		printf(", \"%s\": {\"ns\": %.3f, \"least_ns\": %.3f, \"most_ns\": %.3f}",
+		       what_names[w], median, ns[w][0], ns[w][b.rounds - 1]);
+	}
+	printf("}\n");
+}
+
+int main(int argc, char **argv)
+{
+	static double ns[W_CNT][ROUNDS_MAX];
+	uint64_t *keys, *keys2;
+
+	if (argc != 6)
+		bench_die("usage", "bench_table CERTS LOOKUPS ROUNDS HUGE_DIR|- RIVALS");
+	b.certs = bench_number("CERTS", argv[1], 1000, 1000000000);
+	b.lookups = bench_number("LOOKUPS", argv[2], 1000, 100000000);
+	b.rounds = (uint32_t)bench_number("ROUNDS", argv[3], 1, ROUNDS_MAX);
+	b.huge_dir = strcmp(argv[4], "-") == 0 ? NULL : argv[4];
+	b.rte = strchr(argv[5], 'r') != NULL;
+	b.lfht = strchr(argv[5], 'l') != NULL;
+	keys = malloc((b.lookups + BURST) * sizeof(*keys));
+	keys2 = malloc((b.lookups + BURST) * sizeof(*keys2));
+	if (keys == NULL || keys2 == NULL)
+		bench_die("memory", strerror(errno));
+	table_make();
+	insert_all();
+	pl_table_close(b.table);
+	table_make();
+	build_all();
+	region_make();
+	if (b.rte && !bench_rte_hash_fill(&b)) {
+		fprintf(stderr, "rte_hash cannot hold %llu certificates: left out\n",
+			(unsigned long long)b.certs);
+		b.rte = false;
+	}
+	if (b.lfht)
+		bench_lfht_fill(&b);
+	bench_cpu_pin(0);
+	for (uint32_t round = 0; round < b.rounds; round++)
+		for (enum what w = 0; w < W_CNT; w++) {
+			/* There and back, so that none always follows the same one. */
+			enum what one = round % 2 == 0 ? w : W_CNT - 1 - w;
+
+			if (wanted(one))
+				ns[one][round] = measure(one, keys, keys2);
+		}
+	print(ns);
+	return 0;
+}
