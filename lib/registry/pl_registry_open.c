@@ -150,10 +150,12 @@ static int open_db(struct pl_registry *r, const char *path, int flags, char *err
 					r->db == NULL ? "out of memory" : sqlite3_errmsg(r->db));
 	}
 	sqlite3_busy_timeout(r->db, 5000);
-	/* FULL: a gateway that was added is in no segment, and must outlive a power failure. */
+	/* FULL: a gateway that was added is in no segment, and must outlive a power failure. The
+	 * cache (KiB) is a bound, used as it is needed: certificates come in no order, and pages
+	 * that do not fit are written again and again within one large operation. */
 	return exec(r,
 		    "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;"
-		    "PRAGMA cache_size = -65536;",
+		    "PRAGMA cache_size = -262144;",
 		    "opening", error, error_size);
 }
 
