@@ -47,7 +47,7 @@ static int set_up(void **state)
 	memset(&fx, 0, sizeof(fx));
 	memset(&hook, 0, sizeof(hook));
 	crypto_sign_keypair(fx.pubkey, fx.seckey);
-	snprintf(fx.dir, sizeof(fx.dir), "/tmp/passline-feed-XXXXXX");
+	snprintf(fx.dir, sizeof(fx.dir), "%s/passline-feed-XXXXXX", fast_dir());
 	PL_CHECK(mkdtemp(fx.dir) != NULL);
 	fx.pos.stream_id = STREAM;
 	return pl_feed_writer_create(&fx.writer) | open_store(true, &fx.store);

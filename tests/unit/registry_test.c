@@ -82,7 +82,7 @@ static int set_up(void **state)
 	memset(&hook, 0, sizeof(hook));
 	fx.now_s = 1000;
 	crypto_sign_keypair(fx.pubkey, fx.seckey);
-	snprintf(fx.dir, sizeof(fx.dir), "/tmp/passline-registry-XXXXXX");
+	snprintf(fx.dir, sizeof(fx.dir), "%s/passline-registry-XXXXXX", fast_dir());
 	PL_CHECK(mkdtemp(fx.dir) != NULL);
 	PL_CHECK(pl_registry_create(fx.dir, STREAM, E) == 0);
 	return open_registry(true, &fx.registry);
