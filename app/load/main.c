@@ -96,6 +96,11 @@ int main(int argc, char **argv)
 	argv[skip] = argv[0];
 	rc = load_args_parse(&args, argc - skip, argv + skip);
 	if (rc < 0) {
+		if (pool_fit(&args))
+			fprintf(stderr,
+				"passline-load: %u outstanding, as the pool is small: more with a "
+				"larger population or --pool\n",
+				args.outstanding);
 		signal(SIGINT, on_signal);
 		signal(SIGTERM, on_signal);
 		rc = args.sockets != NULL ? socket_io_open(&args, &io, error, ERROR_SIZE)

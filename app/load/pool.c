@@ -46,6 +46,16 @@ uint32_t pool_size(const struct load_args *args)
 	return pow2_below(cnt);
 }
 
+bool pool_fit(struct load_args *args)
+{
+	uint32_t half = pool_size(args) / 2;
+
+	if (args->rate > 0 || args->outstanding <= half)
+		return false;
+	args->outstanding = half;
+	return true;
+}
+
 uint64_t pool_counters_each(const struct load_args *args)
 {
 	return (uint64_t)pool_size(args) * (GENERATIONS_EACH + 1);
@@ -161,7 +171,7 @@ void pool_refresh(struct pool *p, uint64_t now_tsc)
 	while (cnt < POOL_BUILD_MAX && p->refresh_next_tsc <= now_tsc) {
 		struct slot *s = &p->slots[p->refresh_at];
 
-		if (now_tsc - s->built_tsc > p->refresh_tsc / 2 &&
+		if (pool_age_tsc(s, now_tsc) > p->refresh_tsc / 2 &&
 		    (s->sent_tsc == 0 ||
 		     (double)(now_tsc - s->sent_tsc) * p->clock->ns_per_tsc > LOST_NS)) {
 			s->stage = 0;

@@ -75,6 +75,9 @@ uint64_t pool_counters_each(const struct load_args *args);
 /** The pool's size: as asked for, or by itself. */
 uint32_t pool_size(const struct load_args *args);
 
+/** A window for which the pool is too small is made smaller: half of the pool. @return if so. */
+bool pool_fit(struct load_args *args);
+
 /** Plan and seal every slot. seal, expect, gateways, io and clock are set by the caller. */
 PL_MUST_USE int pool_open(struct pool *p, const struct load_args *args, char *error,
 			  size_t error_size);
@@ -89,10 +92,18 @@ void pool_build(struct pool *p, const uint32_t *idxs, uint32_t cnt, uint64_t now
  */
 void pool_refresh(struct pool *p, uint64_t now_tsc);
 
+/** How long ago a slot was sealed: never negative, though now may be a little older than that. */
+static inline uint64_t pool_age_tsc(const struct slot *s, uint64_t now_tsc)
+{
+	int64_t age = (int64_t)(now_tsc - s->built_tsc);
+
+	return age < 0 ? 0 : (uint64_t)age;
+}
+
 /** The walk has not come by in time: the appliance might soon find it old. */
 static inline bool pool_is_old(const struct pool *p, const struct slot *s, uint64_t now_tsc)
 {
-	return now_tsc - s->built_tsc > p->refresh_tsc + p->refresh_tsc / 2;
+	return pool_age_tsc(s, now_tsc) > p->refresh_tsc + p->refresh_tsc / 2;
 }
 
 static inline uint8_t *pool_frame(const struct pool *p, uint32_t idx)

@@ -205,20 +205,17 @@ static uint64_t loop(struct run *r, double seconds, bool sending)
 	uint64_t end_tsc = now_tsc + (uint64_t)(seconds * (double)r->pool->clock->hz);
 
 	while (now_tsc < end_tsc && !(sending && load_stop)) {
+		uint64_t then = now_tsc;
 		bool busy = receive_some(r);
 
+		now_tsc = load_tsc();
 		if (sending)
 			busy |= send_some(r, now_tsc);
 		pool_refresh(r->pool, now_tsc);
 		keep_time(r, now_tsc);
-		if (busy) {
-			uint64_t then = now_tsc;
-
-			now_tsc = load_tsc();
+		now_tsc = load_tsc();
+		if (busy)
 			r->busy_tsc += now_tsc - then;
-		} else {
-			now_tsc = load_tsc();
-		}
 	}
 	return now_tsc;
 }

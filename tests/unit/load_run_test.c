@@ -52,6 +52,8 @@ struct fake {
 	uint32_t head, tail; /* run freely */
 	uint32_t drop_each, repeat_each;
 	uint64_t tx_cnt;
+	uint64_t dropped;
+	uint64_t stop_after; /* dropped so many, the run may end */
 	struct pl_verify *verify;
 	struct pl_view view;
 	struct pl_now now;
@@ -120,8 +122,11 @@ static uint32_t fake_tx(struct load_io *io, const struct io_tx *pkts, uint32_t c
 			return i;
 		note_nonce(f, pkts[i].frame, pkts[i].size);
 		f->tx_cnt++;
-		if (f->drop_each != 0 && f->tx_cnt % f->drop_each == 0)
+		if (f->drop_each != 0 && f->tx_cnt % f->drop_each == 0) {
+			if (++f->dropped == f->stop_after)
+				load_stop = 1;
 			continue;
+		}
 		put(f, &pkts[i]);
 		if (f->repeat_each != 0 && f->tx_cnt % f->repeat_each == 0)
 			put(f, &pkts[i]);
@@ -424,13 +429,18 @@ static void test_lost_datagrams_are_lost_and_the_rest_goes_on(void **state)
 	const struct load_stats *st;
 
 	set_mix(w, "valid=90,replayed=10");
-	w->fake->drop_each = 10;
-	w->args.seconds = 1.5; /* windows of 50 are used up and won back */
+	w->fake->drop_each = 2;
+	w->args.outstanding = 5; /* used up at once, and won back after each 100 ms */
+	w->fake->stop_after = 30;
+	w->args.warmup_s = 0;
+	w->args.seconds = 30; /* unless that many are lost before */
 	st = run(w);
+	load_stop = 0;
 	assert_int_equal(st->wrong, 0);
-	assert_true(w->result.lost > 50);
+	assert_int_equal(w->result.lost, w->fake->dropped);
+	assert_true(w->fake->dropped >= 30);
+	assert_true(st->answered > 0);
 	assert_int_equal(st->sent, st->answered + w->result.lost);
-	assert_true(st->answered > 5 * w->result.lost);
 }
 
 static void test_datagrams_that_come_twice_change_nothing(void **state)
@@ -489,6 +499,42 @@ static void test_an_open_loop_sends_what_is_due(void **state)
 	assert_true((double)st->sent <= w->result.seconds * 1000 + 1);
 	assert_int_equal(st->sent, st->answered);
 	assert_true(st->sent + w->result.unsent + 1 >= (uint64_t)(w->result.seconds * 1000));
+}
+
+/* Each slot is sent as soon as it was answered, and sealed anew in between. */
+static void test_a_window_as_large_as_the_pool(void **state)
+{
+	struct world *w = *state;
+	const struct load_stats *st;
+
+	set_mix(w, "valid=90,replayed=10");
+	w->args.pool_cnt = 64;
+	w->args.outstanding = 64;
+	w->args.refresh_ms = 3000;
+	st = run(w);
+	assert_int_equal(st->wrong, 0);
+	assert_true(st->verdicts[PL_V_REPLAYED][PL_V_REPLAYED] > 0);
+	assert_true(st->rebuilt < st->sent / 2);
+	assert_true(pool_fit(&w->args));
+	assert_int_equal(w->args.outstanding, 32);
+	assert_false(pool_fit(&w->args));
+}
+
+/* As after a pause of the whole machine: what has grown old meanwhile is not sent as it is. */
+static void test_nothing_old_is_sent(void **state)
+{
+	const struct timespec pause = {.tv_sec = 3, .tv_nsec = 200000000};
+	struct world *w = *state;
+
+	w->fake->view.request_age_ms_max = 3000;
+	w->args.warmup_s = 0;
+	w->args.seconds = 0.05;
+	assert_int_equal(open_load(w), 0);
+	nanosleep(&pause, NULL);
+	assert_int_equal(run_load(&w->pool, &w->args, &w->result, w->error, ERROR_MAX), 0);
+	close_load(w);
+	assert_true(w->result.stats.answered > 0);
+	assert_int_equal(w->result.stats.unknown, 0);
 }
 
 static void test_a_share_of_the_replies_is_opened(void **state)
@@ -553,6 +599,8 @@ int main(void)
 		T(test_garbage_is_dropped_and_old_requests_are_told_so),
 		T(test_fresh_seals_each_anew),
 		T(test_an_open_loop_sends_what_is_due),
+		T(test_a_window_as_large_as_the_pool),
+		T(test_nothing_old_is_sent),
 		T(test_a_share_of_the_replies_is_opened),
 		T(test_too_large_a_pool_says_so),
 		T(test_parts_share_no_certificate),
