@@ -134,3 +134,31 @@ def bars(path, title, x_label, y_label, groups, series):
             canvas.text(left + bar_px * (s_idx + 0.47), top - 4, label(line[g_idx]), size=11)
     canvas.legend(series)
     canvas.save(path)
+
+
+def stacked(path, title, x_label, y_label, groups, series):
+    """One bar a group, made of one piece a series, the first at the bottom. No value below 0."""
+    values = [value for line in series.values() for value in line]
+    if not values or any(len(line) != len(groups) for line in series.values()):
+        raise ValueError(f"{title}: each series needs one value for each of {len(groups)} groups")
+    if min(values) < 0:
+        raise ValueError(f"{title}: a piece of a bar cannot be less than 0")
+    sums = [sum(line[g_idx] for line in series.values()) for g_idx in range(len(groups))]
+    y_ticks = ticks(0, max(sums))
+    place_y = _scale(y_ticks, HEIGHT - BOTTOM, TOP, False)
+    canvas = _Canvas(title, x_label, y_label)
+    canvas.grid_y(y_ticks, place_y)
+    group_px = (WIDTH - LEFT - RIGHT) / len(groups)
+    for g_idx, group in enumerate(groups):
+        left, base = LEFT + group_px * 0.2, 0
+        canvas.text(LEFT + group_px * (g_idx + 0.5), HEIGHT - BOTTOM + 20, group)
+        for s_idx, line in enumerate(series.values()):
+            top = place_y(base + line[g_idx])
+            canvas.parts.append(
+                f'<rect x="{left + group_px * g_idx:.1f}" y="{top:.1f}"'
+                f' width="{group_px * 0.6:.1f}" height="{place_y(base) - top:.1f}"'
+                f' fill="{COLOURS[s_idx % len(COLOURS)]}"/>')
+            base += line[g_idx]
+        canvas.text(LEFT + group_px * (g_idx + 0.5), place_y(base) - 4, label(base), size=11)
+    canvas.legend(series)
+    canvas.save(path)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "perf"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import tap  # noqa: E402
-from harness import chart, command, context, machine, numbers  # noqa: E402
+from harness import chart, command, context, machine, model, numbers  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -122,12 +122,58 @@ class Charts(unittest.TestCase):
         self.assertAlmostEqual(heights[1], heights[0] / 2, delta=0.2)
         self.assertEqual(heights[3], 0)
 
+    def test_pieces_of_a_bar_stand_on_each_other(self):
+        chart.stacked(self.path, "t", "x", "y", ["a", "b"], {"s": [10, 20], "r": [30, 0]})
+        svg = xml.etree.ElementTree.parse(self.path).getroot()
+        rects = [rect for rect in svg.findall(f"{SVG}rect") if float(rect.get("width")) not in
+                 (10, chart.WIDTH)]
+        low, high, _, none = ((float(rect.get("y")), float(rect.get("height"))) for rect in rects)
+        self.assertAlmostEqual(high[1], 3 * low[1], delta=0.2)
+        self.assertAlmostEqual(high[0] + high[1], low[0], delta=0.2)
+        self.assertEqual(none[1], 0)
+
     def test_nothing_to_draw_is_refused(self):
         with self.assertRaisesRegex(ValueError, "nothing"):
             chart.lines(self.path, "empty", "x", "y", {"a": []})
         with self.assertRaisesRegex(ValueError, "one value"):
             chart.bars(self.path, "short", "x", "y", ["a", "b"], {"s": [1]})
+        with self.assertRaisesRegex(ValueError, "one value"):
+            chart.stacked(self.path, "short", "x", "y", ["a", "b"], {"s": [1]})
+        with self.assertRaisesRegex(ValueError, "less than 0"):
+            chart.stacked(self.path, "below", "x", "y", ["a"], {"s": [-1]})
         self.assertFalse(self.path.exists())
+
+
+class Model(unittest.TestCase):
+    CEILING = {"M lines/s": 80.0, "workers": 2}
+
+    def rows(self, ratio, one, scans=1):
+        measured = {"scans": scans, "times one": ratio, "M scans/s of one": one}
+        return model.rows(measured, 50.0, self.CEILING, 0.02, (1, 2, 64, 4096))
+
+    def test_one_and_two_workers_are_as_measured(self):
+        one, two, *_ = self.rows(1.9, 6.0)
+        self.assertEqual((one["M scans/s"], one["M scans/s worst"]), (6.0, 6.0))
+        self.assertAlmostEqual(two["M scans/s"], 11.4)
+        self.assertAlmostEqual(two["M scans/s worst"], 11.4)
+
+    def test_worst_is_never_better_than_best(self):
+        for ratio in (1.5, 1.9, 2.0, 2.1):
+            for row in self.rows(ratio, 6.0):
+                self.assertLessEqual(row["M scans/s worst"], row["M scans/s"] + 1e-9)
+
+    def test_many_cores_end_at_the_wire_or_at_memory(self):
+        few = self.rows(2.0, 6.0)[-1]
+        self.assertEqual(few["limit"], "100G wire")
+        self.assertAlmostEqual(few["M scans/s"], 1e5 / (8 * 162))
+        slow = model.rows({"scans": 43, "times one": 2.0, "M scans/s of one": 6.0}, 50.0,
+                          {"M lines/s": 20.0, "workers": 2}, 0.02, (8,))[0]
+        self.assertEqual(slow["limit"], "memory")
+        self.assertAlmostEqual(slow["M scans/s"], 80 / 2.2)
+
+    def test_memory_ends_where_two_sockets_end(self):
+        self.assertAlmostEqual(model.memory_scans_per_s(40e6, 1), 40e6 / 2.2)
+        self.assertAlmostEqual(model.memory_scans_per_s(40e6, 1000), 1192e6 / 2.2)
 
 
 class Contexts(unittest.TestCase):
