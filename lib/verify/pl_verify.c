@@ -171,7 +171,6 @@ static void gather(struct pl_verify *v, const struct pl_view *view, const struct
 			v->next_scan = 0;
 		}
 	}
-	pl_table_prefetch(v->table, c->cert_id, c->cnt);
 }
 
 static void reply_write(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
@@ -247,9 +246,10 @@ uint32_t pl_verify_burst(struct pl_verify *v, const struct pl_view *view, const 
 
 	peek_all(v, view);
 	gather(v, view, now, &v->chunks[cur]);
+	pl_table_prefetch(v->table, v->chunks[cur].cert_id, v->chunks[cur].cnt);
 	while (v->chunks[cur].cnt != 0) {
 		gather(v, view, now, &v->chunks[cur ^ 1]);
-		pl_verify_judge(v, view, now, &v->chunks[cur]);
+		pl_verify_judge(v, view, now, &v->chunks[cur], &v->chunks[cur ^ 1]);
 		cur ^= 1;
 	}
 	pl_table_quiesce(v->table);

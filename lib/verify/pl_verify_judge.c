@@ -146,7 +146,7 @@ static void judge_loading(struct pl_verify *v, const struct pl_view *view, const
 }
 
 void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
-		     const struct chunk *c)
+		     const struct chunk *c, const struct chunk *next)
 {
 	const struct judge j = {
 		.view = view,
@@ -160,7 +160,7 @@ void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const stru
 		judge_loading(v, view, c);
 		return;
 	}
-	pl_table_find(v->table, c->cert_id, c->cnt, v->hits);
+	pl_table_find_ahead(v->table, c->cert_id, c->cnt, v->hits, next->cert_id, next->cnt);
 	check_tokens(v, view, c);
 	for (uint32_t i = 0; i < c->cnt; i++) {
 		const struct pl_table_hit *hit = &v->hits[i];

@@ -2,8 +2,8 @@
 /**
  * @file
  * One worker's scratch. A burst of datagrams is opened a group at a time; the scans of a group
- * are gathered into chunks, each prefetched one chunk ahead of its look-up, so that DRAM works
- * while AES does.
+ * are gathered into chunks, and a chunk's table lines are asked for while the one before it is
+ * looked up, so that DRAM works while AES and the token check do.
  */
 #ifndef PL_VERIFY_PVT_H
 #define PL_VERIFY_PVT_H
@@ -74,8 +74,9 @@ struct pl_verify {
 	struct pl_gateway_counters gateway_counters[PL_GATEWAY_MAX] PL_OWNED_BY(worker);
 };
 
-/* pl_verify_judge.c: give every scan of a chunk its verdict. */
+/* pl_verify_judge.c: give every scan of a chunk its verdict, and have next, which may be empty,
+ * fetched. */
 void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
-		     const struct chunk *c);
+		     const struct chunk *c, const struct chunk *next);
 
 #endif
