@@ -235,6 +235,7 @@ static double ours(const uint64_t *keys, enum what what)
 }
 
 struct writer {
+	/* relaxed, both: they say when, and guard no data; joining orders per_s. */
 	atomic_bool stop;
 	atomic_bool running;
 	double per_s;
@@ -249,9 +250,9 @@ static void *writer_run(void *arg)
 	size_t done;
 
 	bench_cpu_pin(1);
-	atomic_store(&w->running, true);
+	atomic_store_explicit(&w->running, true, memory_order_relaxed);
 	start = due = bench_table_now_ns();
-	while (!atomic_load(&w->stop)) {
+	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		for (uint32_t i = 0; i < PL_ARRAY_CNT(e); i++) {
 			rng += 0x9e3779b97f4a7c15u;
 			uint64_t idx = pl_mix64(rng) % b.certs;
@@ -262,7 +263,8 @@ static void *writer_run(void *arg)
 			bench_die("writer", "update failed");
 		done_cnt += done;
 		due += WRITE_PAUSE_NS;
-		while (bench_table_now_ns() < due && !atomic_load(&w->stop))
+		while (bench_table_now_ns() < due &&
+		       !atomic_load_explicit(&w->stop, memory_order_relaxed))
 			__builtin_ia32_pause();
 	}
 	w->per_s = (double)done_cnt * 1e9 / (double)(bench_table_now_ns() - start);
@@ -277,10 +279,10 @@ static double ours_while_written(const uint64_t *keys)
 
 	if (pthread_create(&thread, NULL, writer_run, &w) != 0)
 		bench_die("thread", "not created");
-	while (!atomic_load(&w.running))
+	while (!atomic_load_explicit(&w.running, memory_order_relaxed))
 		usleep(100);
 	ns = ours(keys, W_WRITER_HIT_SEEN);
-	atomic_store(&w.stop, true);
+	atomic_store_explicit(&w.stop, true, memory_order_relaxed);
 	pthread_join(thread, NULL);
 	b.writes_per_s = w.per_s;
 	return ns;

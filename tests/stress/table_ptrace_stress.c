@@ -27,6 +27,7 @@ static char error[256], path[96], copy_path[104];
 enum op {
 	OP_PUT,
 	OP_REMOVE,
+	OP_POSITION,
 };
 
 struct scene {
@@ -49,8 +50,32 @@ static uint32_t facts_of(uint32_t key, uint32_t version)
 	return (key % 6 + 1) | (key & 0xff) << 4 | version << 12;
 }
 
+/* The feed's place: all its bytes from one set. */
+static void position_set(struct pl_table *t, uint8_t byte)
+{
+	uint8_t position[PL_TABLE_POSITION_SIZE];
+
+	memset(position, byte, sizeof(position));
+	pl_table_position_set(t, position);
+}
+
+static void position_look(const struct scene *s, const struct pl_table *t)
+{
+	uint8_t position[PL_TABLE_POSITION_SIZE];
+
+	pl_table_position_get(t, position);
+	for (uint32_t i = 0; i < sizeof(position); i++)
+		if (position[i] != position[0] || position[i] < 1 || position[i] > 2)
+			fail_msg("%s: byte %u of the position is %u", s->name, i, position[i]);
+}
+
 static int do_op(struct pl_table *t, const struct scene *s)
 {
+	if (s->op == OP_POSITION) {
+		position_set(t, 2);
+		return 0;
+	}
+
 	int rc = s->op == OP_PUT ? pl_table_put(t, id_of(s->key), facts_of(s->key, s->version))
 				 : pl_table_remove(t, id_of(s->key));
 
@@ -81,6 +106,7 @@ static void look(const struct scene *s, struct pl_table_reader *r, bool may_old,
 	uint64_t ids[PL_TABLE_BURST_MAX];
 	struct pl_table_hit hits[PL_TABLE_BURST_MAX];
 
+	position_look(s, r->t);
 	for (uint32_t first = 0; first < KEYS; first += PL_TABLE_BURST_MAX) {
 		uint32_t cnt =
 			KEYS - first < PL_TABLE_BURST_MAX ? KEYS - first : PL_TABLE_BURST_MAX;
@@ -93,7 +119,7 @@ static void look(const struct scene *s, struct pl_table_reader *r, bool may_old,
 			bool before = key < s->filled && !was_removed(s, key);
 			uint32_t old_facts = before ? facts_of(key, 0) : 0, new_facts = old_facts;
 
-			if (key == s->key)
+			if (key == s->key && s->op != OP_POSITION)
 				new_facts = s->op == OP_PUT ? facts_of(key, s->version) : 0;
 			if (hits[i].found == (hits[i].facts != 0) &&
 			    ((may_old && hits[i].facts == old_facts) ||
@@ -115,6 +141,8 @@ static struct pl_table *scene_make(const struct scene *s)
 	unlink(path);
 	if (pl_table_create_tuned(&conf, &tuning, &t, error, sizeof(error)) != 0)
 		fail_msg("%s", error);
+	position_set(t, 2);
+	position_set(t, 1);
 	for (uint32_t key = 0; key < s->filled; key++)
 		assert_int_equal(pl_table_put(t, id_of(key), facts_of(key, 0)), 0);
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(s->removed) && s->removed[i] != 0; i++)
@@ -253,7 +281,7 @@ static uint32_t step_through(const struct scene *s, struct pl_table_reader *r, s
 static void run_scene(const struct scene *s)
 {
 	struct pl_table *t = scene_make(s);
-	struct pl_map *m = atomic_load(&t->view)->cur;
+	struct pl_map *m = atomic_load_explicit(&t->view, memory_order_acquire)->cur;
 	uint8_t *begin = malloc(m->size), *last = malloc(m->size);
 	struct pl_table_reader *r;
 	uint32_t changes;
@@ -345,10 +373,21 @@ static void test_replace_and_remove(void **state)
 	run_scenes(scenes, PL_ARRAY_CNT(scenes));
 }
 
+static void test_position(void **state)
+{
+	static const struct scene scenes[] = {
+		{"the feed's position", 64, 10, {0}, OP_POSITION, 0, 0},
+	};
+
+	(void)state;
+	run_scenes(scenes, PL_ARRAY_CNT(scenes));
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_put),
 	cmocka_unit_test(test_put_in_a_removed_slot),
 	cmocka_unit_test(test_replace_and_remove),
+	cmocka_unit_test(test_position),
 };
 
 int main(void)

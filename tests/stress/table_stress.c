@@ -28,6 +28,7 @@
 
 static char error[256];
 static struct pl_table *table;
+/* relaxed, all of these: flags and tallies; what they guard is the table's own business. */
 static atomic_bool stop;
 /* Who accepted which QR: one reader, once. */
 static atomic_uchar accepted[STABLE_CNT][SHOWN_MAX + 1];
@@ -65,7 +66,7 @@ static void wrong(struct tally *t, const char *what, uint64_t id)
 {
 	t->wrong = what;
 	t->wrong_id = id;
-	atomic_store(&stop, true);
+	atomic_store_explicit(&stop, true, memory_order_relaxed);
 }
 
 /* Scans of stable certificates are counted: whoever shows a QR first is accepted, once. The same
@@ -80,7 +81,7 @@ static void scan(struct tally *t, struct pl_table_reader *r, uint32_t key, uint6
 	if (pl_table_seen(r, hit, shown, hash_of(id)) != PL_SEEN_NEW)
 		return;
 	t->accepted++;
-	if (atomic_fetch_add(&accepted[key][shown], 1) != 0)
+	if (atomic_fetch_add_explicit(&accepted[key][shown], 1, memory_order_relaxed) != 0)
 		wrong(t, "accepted twice", id);
 }
 
@@ -134,7 +135,8 @@ static void put(uint32_t key, uint32_t version)
 
 static void write_round(uint32_t round, uint64_t *rng)
 {
-	for (uint32_t i = 0; i < WRITES && !atomic_load(&stop); i++) {
+	for (uint32_t i = 0; i < WRITES && !atomic_load_explicit(&stop, memory_order_relaxed);
+	     i++) {
 		*rng += 0x9e3779b97f4a7c15u;
 		uint64_t x = pl_mix64(*rng);
 		uint32_t key = (uint32_t)(x % (STABLE_CNT + CHURN_CNT));
@@ -152,14 +154,19 @@ static void write_round(uint32_t round, uint64_t *rng)
 /* Every recorded scan is one of the certificate that the slot is of. */
 static void seen_words_check(void)
 {
-	struct pl_map *m = atomic_load(&table->view)->cur;
+	/* VIEW-PUB acquire. Words below relaxed: the readers have ended. */
+	struct pl_map *m = atomic_load_explicit(&table->view, memory_order_acquire)->cur;
 
 	for (uint64_t b = 0; b < m->bucket_cnt + PL_TABLE_STASH_CNT; b++)
 		for (uint32_t i = 0; i < PL_TABLE_SLOTS; i++) {
-			uint64_t id = atomic_load(&m->buckets[b].id[i]);
-			uint64_t seen = atomic_load(&m->buckets[b].seen[i]);
+			uint64_t id =
+				atomic_load_explicit(&m->buckets[b].id[i], memory_order_relaxed);
+			uint64_t seen =
+				atomic_load_explicit(&m->buckets[b].seen[i], memory_order_relaxed);
 
-			if (!pl_facts_live(atomic_load(&m->buckets[b].facts[i])) || seen == 0)
+			if (!pl_facts_live(atomic_load_explicit(&m->buckets[b].facts[i],
+								memory_order_relaxed)) ||
+			    seen == 0)
 				continue;
 			assert_int_equal((seen & UINT32_MAX) >> 1, hash_of(id));
 		}
@@ -187,15 +194,16 @@ static void stress(uint64_t bucket_cnt, bool grow)
 	uint64_t rng = bucket_cnt;
 
 	memset(accepted, 0, sizeof(accepted));
-	atomic_store(&stop, false);
-	atomic_store(&clock_now, 1);
+	atomic_store_explicit(&stop, false, memory_order_relaxed);
+	atomic_store_explicit(&clock_now, 1, memory_order_relaxed);
 	assert_int_equal(pl_table_create_tuned(&conf, &tuning, &table, error, sizeof(error)), 0);
 	for (uint32_t key = 0; key < STABLE_CNT; key++)
 		put(key, 0);
 	for (uint32_t i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, reader_thread, &tallies[i]), 0);
 	/* On a busy machine readers may hardly run: on until they have. */
-	for (uint32_t round = 0; (round < ROUNDS || !enough(tallies, grow)) && !atomic_load(&stop);
+	for (uint32_t round = 0; (round < ROUNDS || !enough(tallies, grow)) &&
+				 !atomic_load_explicit(&stop, memory_order_relaxed);
 	     round++) {
 		if (grow && round % GROW_EVERY == 0 && table->grow == PL_GROW_NONE)
 			assert_int_equal(pl_table_grow_begin(table,
@@ -206,9 +214,10 @@ static void stress(uint64_t bucket_cnt, bool grow)
 		assert_in_range(pl_table_grow_step(table, 300), 0, 1);
 		usleep(ROUND_PAUSE_US); /* or few readers get to run on a small machine */
 	}
-	while (pl_table_grow_step(table, 300) == 1 && !atomic_load(&stop))
+	while (pl_table_grow_step(table, 300) == 1 &&
+	       !atomic_load_explicit(&stop, memory_order_relaxed))
 		usleep(ROUND_PAUSE_US);
-	atomic_store(&stop, true);
+	atomic_store_explicit(&stop, true, memory_order_relaxed);
 	for (uint32_t i = 0; i < READERS; i++)
 		pthread_join(threads[i], NULL);
 	for (uint32_t i = 0; i < READERS; i++) {

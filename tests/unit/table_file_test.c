@@ -304,7 +304,7 @@ static void test_a_dead_reader_blocks_no_writer_for_long(void **state)
 
 struct bulk_part {
 	struct pl_table_bulk *b;
-	uint64_t first;
+	pthread_barrier_t *start;
 	int rc;
 };
 
@@ -314,10 +314,11 @@ static void *bulk_thread(void *arg)
 	struct pl_table_entry e[100];
 	size_t done;
 
-	/* Each half and a tenth of the other's: equal ids meet. */
-	for (uint64_t i = 0; i < BULK_CNT * 6 / 10 && p->rc == 0; i += 100) {
+	/* All of them, in the same order and beginning together: equal ids meet. */
+	pthread_barrier_wait(p->start);
+	for (uint64_t i = 0; i < BULK_CNT && p->rc == 0; i += 100) {
 		for (uint64_t k = 0; k < 100; k++) {
-			uint64_t id = (p->first + i + k) % BULK_CNT;
+			uint64_t id = i + k;
 
 			e[k] = (struct pl_table_entry){.id = id, .facts = facts_of(id)};
 		}
@@ -329,7 +330,8 @@ static void *bulk_thread(void *arg)
 static void test_bulk_build(void **state)
 {
 	struct pl_table *t = create(BULK_CNT);
-	struct bulk_part parts[2] = {{.first = 0}, {.first = BULK_CNT / 2}};
+	pthread_barrier_t start;
+	struct bulk_part parts[2] = {{.start = &start}, {.start = &start}};
 	struct pl_table_bulk *b, *second;
 	struct pl_table_entry more = {.id = BULK_CNT, .facts = 1};
 	pthread_t threads[2];
@@ -338,6 +340,7 @@ static void test_bulk_build(void **state)
 	(void)state;
 	assert_int_equal(pl_table_bulk_begin(t, &b), 0);
 	assert_int_equal(pl_table_bulk_begin(t, &second), -EBUSY);
+	assert_int_equal(pthread_barrier_init(&start, NULL, 2), 0);
 	for (uint32_t i = 0; i < 2; i++) {
 		parts[i].b = b;
 		assert_int_equal(pthread_create(&threads[i], NULL, bulk_thread, &parts[i]), 0);
@@ -346,6 +349,7 @@ static void test_bulk_build(void **state)
 		pthread_join(threads[i], NULL);
 		assert_int_equal(parts[i].rc, 0);
 	}
+	pthread_barrier_destroy(&start);
 	assert_int_equal(pl_table_bulk_put(b, &more, 1, &done), -ENOSPC);
 	assert_int_equal(done, 0);
 	pl_table_bulk_end(b);
@@ -380,7 +384,7 @@ static void test_bulk_build_that_died(void **state)
 		if (pl_table_bulk_begin(t, &b) != 0 || pl_table_bulk_put(b, e, 500, &done) != 0)
 			_exit(1);
 		/* As if it had died before a count. */
-		atomic_store(&t->views[0].cur->h->entry_cnt, 17);
+		atomic_store_explicit(&t->views[0].cur->h->entry_cnt, 17, memory_order_relaxed);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
