@@ -103,7 +103,7 @@ appliance_start() {
 # appliance_stop: by SIGTERM; leaves its exit status in $appliance_status.
 appliance_stop() {
 	appliance_status=0
-	kill -TERM "$appliance_pid"
+	kill -TERM "$appliance_pid" 2>/dev/null || true # it may have stopped by itself
 	wait "$appliance_pid" || appliance_status=$?
 }
 
