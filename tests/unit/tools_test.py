@@ -101,6 +101,7 @@ class Tree(unittest.TestCase):
         for call in ("atomic_load(&x)", "atomic_fetch_add(&x, 1)", "rte_smp_wmb()",
                      "atomic_compare_exchange_strong(&x, &y, z)", "__sync_synchronize()"):
             self.assertEqual(len(self.c("lib/wire/a.c", call)), 1, call)
+            self.assertEqual(self.c("tests/stress/a.c", call), [], call)
         for call in ("atomic_load_explicit(&x, memory_order_acquire)", "atomic_init(&x, 0)",
                      "atomic_compare_exchange_strong_explicit(&x, &y, z, a, b)",
                      "atomic_thread_fence(memory_order_release)"):
