@@ -21,6 +21,7 @@
 	O(PORT, "port", 1)               \
 	O(SRC_PORT, "src-port", 1)       \
 	O(FLOWS, "flows", 1)             \
+	O(ECHO, "echo", 0)               \
 	O(TELEMETRY, "telemetry", 1)     \
 	O(KEY, "key", 1)                 \
 	O(KEY_DIR, "key-dir", 1)         \
@@ -190,6 +191,9 @@ static const char *parse_where(struct load_args *a, int opt, const char *v, bool
 		return to_u16(v, 1, 65535, &a->flow.src_port) ? NULL : "want 1 .. 65535";
 	case OPT_FLOWS:
 		return to_u32(v, 1, LOAD_FLOWS_MAX, &a->flow_cnt) ? NULL : "want 1 .. 1024";
+	case OPT_ECHO:
+		a->echo = true;
+		return NULL;
 	case OPT_TELEMETRY:
 		a->telemetry_path = v;
 		return NULL;
@@ -285,6 +289,8 @@ static int check(struct load_args *a, bool dst_given, bool src_given, bool src_i
 	if (a->sockets != NULL) {
 		if (pl_client_addr_parse(a->sockets, &a->sockets_addr, error, sizeof(error)) != 0)
 			return usage("--sockets", error);
+		if (a->echo)
+			return usage("--echo", "needs a DPDK port");
 		if (dst_given || src_given || a->device != NULL)
 			return usage("--sockets", "goes without --device, --dst-ip and --src-ip");
 	} else if (!dst_given || !src_given) {
@@ -293,6 +299,10 @@ static int check(struct load_args *a, bool dst_given, bool src_given, bool src_i
 	} else if (src_is_ip6 != a->flow.is_ip6) {
 		return usage("--src-ip", "must be of the family of --dst-ip");
 	}
+	if (a->echo && !a->dst_mac_given)
+		return usage("--echo", "needs --dst-mac: what echoes answers no ARP");
+	if (a->echo && (a->telemetry_path != NULL || a->check_share < 1))
+		return usage("--echo", "goes without --telemetry and --check-share");
 	if ((a->key_path == NULL) == (a->key_dir == NULL))
 		return usage(NULL, "give --key FILE or --key-dir DIR: the gateways' keys");
 	if (a->token_key_dir == NULL)

@@ -32,6 +32,7 @@ struct load_args {
 	struct pl_net_flow flow;
 	bool dst_mac_given;
 	uint32_t flow_cnt; /* source ports */
+	bool echo;         /* the peer sends our own datagrams back */
 	const char *telemetry_path;
 	/* As whom. */
 	const char *key_path;

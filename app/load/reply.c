@@ -88,6 +88,31 @@ static void count_unopened(struct reply *r)
 	r->stats->answered++;
 }
 
+/* One of our own datagrams as it was sent: its counter, in the clear, tells which. */
+static void one_echo(struct reply *r, const uint8_t *data, uint32_t size, uint64_t now_tsc)
+{
+	struct pool *p = r->pool;
+	struct pl_wire_req_hdr hdr;
+	struct slot *s;
+
+	if (PL_UNLIKELY(size != p->payload_size)) {
+		r->stats->foreign++;
+		return;
+	}
+	pl_wire_req_peek(data, size, &hdr);
+	s = &p->slots[(uint32_t)hdr.counter & (p->cnt - 1)];
+	if (PL_UNLIKELY(s->counter != hdr.counter || s->sent_tsc == 0)) {
+		r->stats->extra++;
+		return;
+	}
+	r->replied++;
+	if (PL_LIKELY(s->sent_tsc >= r->measure_tsc)) {
+		r->stats->answered++;
+		latency_add(&r->stats->latency, now_tsc - s->sent_tsc);
+	}
+	s->sent_tsc = 0;
+}
+
 static bool want_opened(struct reply *r)
 {
 	if (PL_LIKELY(r->check_below > UINT32_MAX))
@@ -102,7 +127,9 @@ void reply_burst(struct reply *r, struct io_rx *pkts, uint32_t cnt, uint64_t now
 	struct io_rx *of[LOAD_BURST];
 	uint32_t op_cnt = 0;
 
-	for (uint32_t i = 0; i < cnt; i++) {
+	for (uint32_t i = 0; i < cnt && PL_UNLIKELY(r->echo); i++)
+		one_echo(r, pkts[i].payload, pkts[i].size, now_tsc);
+	for (uint32_t i = 0; i < cnt && !r->echo; i++) {
 		uint8_t *data = pkts[i].payload;
 		uint32_t size = pkts[i].size;
 		const struct gateway *gw;

@@ -14,6 +14,7 @@ struct reply {
 	uint64_t check_below; /* of 2^32: replies that are opened */
 	uint64_t rng;
 	uint64_t measure_tsc; /* datagrams due before this are not counted */
+	bool echo;            /* replies are our own requests */
 	uint64_t replied;     /* all replies to datagrams of the pool, ever */
 };
 

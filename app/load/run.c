@@ -262,6 +262,7 @@ int run_load(struct pool *pool, const struct load_args *args, struct run_result 
 	r.reply = (struct reply){
 		.pool = pool,
 		.stats = &out->stats,
+		.echo = args->echo,
 		.check_below = (uint64_t)(args->check_share * 4294967296.0),
 		.rng = load_tsc(),
 		.measure_tsc = load_tsc(),

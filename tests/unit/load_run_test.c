@@ -51,6 +51,7 @@ struct fake {
 	struct datagram queue[QUEUE];
 	uint32_t head, tail; /* run freely */
 	uint32_t drop_each, repeat_each;
+	bool echo; /* send requests back, as testpmd does */
 	uint64_t tx_cnt;
 	uint64_t dropped;
 	uint64_t stop_after; /* dropped so many, the run may end */
@@ -144,7 +145,10 @@ static uint32_t fake_rx(struct load_io *io, struct io_rx *pkts, uint32_t cnt)
 		struct datagram *d = &f->queue[f->head++ % QUEUE];
 
 		items[n] = (struct pl_verify_item){.data = d->data, .request_size = d->size};
+		pkts[n] = (struct io_rx){d->data, d->size};
 	}
+	if (f->echo)
+		return n;
 	f->now.wall_ms = load_clock_read(CLOCK_REALTIME) / 1000000;
 	f->now.today = pl_clock_day(f->now.wall_ms, &f->zone);
 	pl_verify_burst(f->verify, &f->view, &f->now, items, n);
@@ -457,6 +461,33 @@ static void test_datagrams_that_come_twice_change_nothing(void **state)
 	assert_int_equal(w->result.lost, 0);
 }
 
+static void test_an_echo_is_known_by_its_counter(void **state)
+{
+	struct world *w = *state;
+	const struct load_stats *st;
+
+	w->args.echo = w->fake->echo = true;
+	w->fake->repeat_each = 7;
+	st = run(w);
+	assert_true(st->answered > 0);
+	assert_int_equal(w->result.lost, 0);
+	assert_int_equal(st->latency.cnt, st->answered);
+	assert_true(st->extra > 0);
+	assert_int_equal(st->checked, 0);
+	assert_int_equal(st->foreign, 0);
+}
+
+static void test_an_appliance_is_no_echo(void **state)
+{
+	struct world *w = *state;
+	const struct load_stats *st;
+
+	w->args.echo = true;
+	st = run(w);
+	assert_int_equal(st->answered, 0);
+	assert_true(st->foreign > 0);
+}
+
 static void test_garbage_is_dropped_and_old_requests_are_told_so(void **state)
 {
 	struct world *w = *state;
@@ -596,6 +627,8 @@ int main(void)
 		T(test_an_appliance_that_cannot_tell_is_not_wrong),
 		T(test_lost_datagrams_are_lost_and_the_rest_goes_on),
 		T(test_datagrams_that_come_twice_change_nothing),
+		T(test_an_echo_is_known_by_its_counter),
+		T(test_an_appliance_is_no_echo),
 		T(test_garbage_is_dropped_and_old_requests_are_told_so),
 		T(test_fresh_seals_each_anew),
 		T(test_an_open_loop_sends_what_is_due),
