@@ -157,10 +157,13 @@ static json_t *appliance_object(const struct run_result *r, const struct figures
 {
 	if (!r->has_telemetry)
 		return json_null();
-	return json_pack("{s:f, s:f, s:f, s:I, s:I}", "busy_cycles_per_datagram",
+	return json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I}", "busy_cycles_per_datagram",
 			 f->cycles_per_datagram, "busy_cycles_per_scan", f->cycles_per_scan,
 			 "idle_share", f->idle_share, "replies", (json_int_t)r->appliance.replies,
-			 "scans", (json_int_t)r->appliance.scans);
+			 "scans", (json_int_t)r->appliance.scans, "rx_pkts",
+			 (json_int_t)r->appliance.rx_pkts, "busy_tsc",
+			 (json_int_t)r->appliance.busy_tsc, "idle_tsc",
+			 (json_int_t)r->appliance.idle_tsc);
 }
 
 static void print_json(const struct load_args *args, const struct pool *pool,
@@ -179,6 +182,7 @@ static void print_json(const struct load_args *args, const struct pool *pool,
 	json_object_set_new(j, "pool", json_integer(pool->cnt));
 	json_object_set_new(j, "gateways", json_integer(pool->gateways->cnt));
 	json_object_set_new(j, "fresh", json_boolean(args->fresh));
+	json_object_set_new(j, "tsc_hz", json_integer((json_int_t)pool->clock->hz));
 	json_object_set_new(j, "check_share", json_real(args->check_share));
 	json_object_set_new(j, "seconds", json_real(r->seconds));
 	json_object_set_new(j, "datagrams_per_s", json_real(f.datagrams_per_s));

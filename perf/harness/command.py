@@ -143,7 +143,7 @@ def report(result, out):
     if "skipped" in result:
         print(f"not measured: {result['skipped']}", file=out)
     if result["rows"]:
-        print(numbers.table(result["rows"]), file=out)
+        print("\n\n".join(numbers.tables(result["rows"])), file=out)
     for bar in result["bars"]:
         verdict = "holds" if bar["ok"] else "DOES NOT HOLD"
         print(f"\nbar {bar['id']}: {numbers.show(bar['value'])},"

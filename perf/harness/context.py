@@ -185,8 +185,9 @@ class Context:
         self._stack.callback(process.stop)
         return process
 
-    def run(self, command, timeout_s=600, cpus=None, env=None):
-        """Run a program to its end; its stdout. A failure is an error that shows its stderr."""
+    def run(self, command, timeout_s=600, cpus=None, env=None, statuses=(0,)):
+        """Run a program to its end; its stdout. A status that is not among statuses is an error
+        that shows its stderr."""
         command = [str(word) for word in command]
         name = pathlib.Path(command[0]).name
         try:
@@ -195,7 +196,7 @@ class Context:
                                   env=dict(os.environ, **(env or {})), check=False)
         except subprocess.TimeoutExpired:
             raise SuiteError(f"{name} did not end within {timeout_s} s") from None
-        if done.returncode != 0:
+        if done.returncode not in statuses:
             tail = "\n".join("  | " + line for line in
                              (done.stderr or done.stdout).splitlines()[-20:])
             raise SuiteError(f"{' '.join(command)}\n{name} ended with status {done.returncode}:\n{tail}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Numbers in and out: counts with suffixes, medians, bars, and how a table shows them."""
 
+import itertools
 import math
 import re
 import statistics
@@ -94,3 +95,10 @@ def table(rows):
 
     return "\n".join([line(columns), line(["-" * width for width in widths])]
                      + [line(texts) for texts in cells])
+
+
+def tables(rows):
+    """One table for each run of rows that tell the same `what`, so that none has another's
+    columns."""
+    return [table(list(part)) for _, part in
+            itertools.groupby(rows, key=lambda row: row.get("what"))]

@@ -48,6 +48,12 @@ class Numbers(unittest.TestCase):
         self.assertEqual("".join(order), "abccbaabc")
         self.assertEqual(values, {"a": [1, 6, 7], "b": [2, 5, 8], "c": [3, 4, 9]})
 
+    def test_rows_of_another_kind_are_another_table(self):
+        one, two = numbers.tables([{"what": "a", "x": 1}, {"what": "a", "x": 2},
+                                   {"what": "b", "y": 3}])
+        self.assertEqual((len(one.splitlines()), len(two.splitlines())), (4, 3))
+        self.assertNotIn("x", two)
+
     def test_bars_hold_at_their_limit_and_not_beyond(self):
         self.assertTrue(numbers.bar("rate", 10, 10)["ok"])
         self.assertFalse(numbers.bar("rate", 9.99, 10)["ok"])
@@ -192,6 +198,7 @@ class Contexts(unittest.TestCase):
     def test_a_failing_program_is_an_error_with_its_words(self):
         with self.assertRaisesRegex(context.SuiteError, "(?s)status 3.*the reason"):
             self.ctx.run(["sh", "-c", "echo the reason >&2; exit 3"])
+        self.assertEqual(self.ctx.run(["sh", "-c", "echo so; exit 1"], statuses=(0, 1)), "so\n")
         with self.assertRaisesRegex(context.SuiteError, "did not end within"):
             self.ctx.run(["sleep", "60"], timeout_s=0.1)
 

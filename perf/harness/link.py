@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""An appliance and what it is compared with, each driven by passline-load over memif.
+
+Two cores are all that some machines have: the load is on the first, whoever answers on the
+last, and of those who answer all but one are stopped (SIGSTOP) at any time, for all of them poll.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import signal
+import time
+
+from .context import Skip, SuiteError
+from .verify import last_cpu, table_mb
+
+APPLIANCE_IP, LOAD_IP = "10.77.0.1", "10.77.0.2"
+ECHO_MAC = "02:00:00:00:00:02"
+# Packet buffers of an appliance, of testpmd and of a load.
+BUFFERS_MB = 640
+
+
+def huge_mb(certs):
+    return table_mb(certs) + BUFFERS_MB
+
+
+def today():
+    """The site's: what a certificate's day is counted in."""
+    seoul = datetime.timezone(datetime.timedelta(hours=9))
+    return datetime.datetime.now(seoul).date().isoformat()
+
+
+class Site:
+    """Keys and a feed of so many certificates, in a directory of their own until the end."""
+
+    def __init__(self, ctx, certs, huge, gateways=64):
+        self.ctx, self.certs, self.huge, self.gateways = ctx, certs, huge, gateways
+        self.as_of = today()
+        self.dir = ctx.tmp / f"site-{certs}"
+        ctx.progress(f"a feed of {certs} certificates")
+        ctx.run([ctx.program("make_site"), self.dir, "--certs", certs, "--as-of", self.as_of,
+                 "--gateways", gateways])
+        (self.dir / "state").mkdir()
+        self.config = self.dir / "passline.conf"
+        self.table = (huge or self.dir) / "table"
+        self.config.write_text(f"""\
+[site]
+appliance-id = 1
+state-dir = {self.dir}/state
+[port memif]
+device = net_memif0
+addresses = {APPLIANCE_IP}/24
+[keys]
+authority = {self.dir}/authority-public.key
+token-dir = {self.dir}/token
+gateway-dir = {self.dir}/gateway
+[feed]
+dir = {self.dir}/feed
+[table]
+capacity = {max(certs, 1000)}
+memory = {"hugepages" if huge else "pages"}
+path = {self.table}
+[clock]
+need-synchronised = no
+""")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.table.unlink(missing_ok=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def eal(self, cores, name):
+        """EAL options of one process, without its device."""
+        memory = ["--huge-dir", self.huge] if self.huge else ["--no-huge", "-m", 256]
+        return ["-l", ",".join(str(core) for core in cores), "--no-pci", "--file-prefix",
+                f"plperf-{os.getpid()}-{name}", "--single-file-segments", *memory]
+
+
+class Peer:
+    """Who answers: a process behind the server's end of a memif. Stopped but while on()."""
+
+    def __init__(self, site, name, program, options, said):
+        self.site, self.name = site, name
+        self.socket = site.dir / f"{name}.sock"
+        cores = [0, last_cpu()]
+        if cores[0] == cores[1]:
+            raise Skip("two cores are needed: one for the load, one for who answers")
+        vdev = f"net_memif0,role=server,socket={self.socket},socket-abstract=no"
+        self.process = site.ctx.spawn([program, *site.eal(cores, name), "--vdev", vdev, "--",
+                                       *options], name)
+        # Before the process's own end: a stopped one would not hear that it shall stop.
+        site.ctx.at_end(self.signal, signal.SIGCONT)
+        try:
+            self.process.wait_for(said, 300)
+        except SuiteError:
+            self.process.stop()
+            raise
+        self.signal(signal.SIGSTOP)
+
+    def signal(self, number):
+        if self.process.alive():
+            self.process.popen.send_signal(number)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.signal(signal.SIGCONT)
+        self.process.stop()
+
+    @contextlib.contextmanager
+    def on(self):
+        self.signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            time.sleep(0.05)  # it has to hear that the link went down
+            self.signal(signal.SIGSTOP)
+
+    def load_options(self):
+        """What passline-load has to be told about this peer."""
+        raise NotImplementedError
+
+    def load(self, scans, seconds, *options):
+        """Drive it; the JSON of passline-load."""
+        site = self.site
+        state = site.dir / "load-state"
+        state.mkdir(exist_ok=True)
+        vdev = f"net_memif0,role=client,socket={self.socket},socket-abstract=no,zero-copy=yes"
+        command = [site.ctx.program("passline-load"), *site.eal([0], "load"), "--no-telemetry",
+                   "--vdev", vdev, "--", "--dst-ip", APPLIANCE_IP, "--src-ip", LOAD_IP,
+                   "--key-dir", site.dir / "gateway", "--state-dir", state,
+                   "--token-keys", site.dir / "token", "--certs", site.certs,
+                   "--as-of", site.as_of, "--scans", scans, "--seconds", seconds,
+                   "--warmup", min(0.5, seconds), "--json", *self.load_options(), *options]
+        with self.on():
+            out = site.ctx.run(command, statuses=(0, 1))  # 1: wrong verdicts, which are told
+        try:
+            return json.loads(out[out.index("{"):])
+        except ValueError as error:
+            raise SuiteError(f"passline-load: {error}:\n{out}") from None
+
+
+class Appliance(Peer):
+    def __init__(self, site):
+        super().__init__(site, "passline", site.ctx.program("passline"), [site.config],
+                         r"^passline: ready")
+
+    def load_options(self):
+        prefix = f"plperf-{os.getpid()}-{self.name}"
+        return ["--telemetry", f"/var/run/dpdk/{prefix}/dpdk_telemetry.v2"]
+
+
+class Testpmd(Peer):
+    """DPDK's own: swaps addresses and sends back, and nothing else."""
+
+    def __init__(self, site):
+        program = shutil.which("dpdk-testpmd")
+        if not program:
+            raise Skip("dpdk-testpmd is needed to compare with: install Debian's dpdk")
+        super().__init__(site, "testpmd", program,
+                         ["--forward-mode=5tswap", "--auto-start", "--nb-cores=1", "--burst=64",
+                          "--rxd=1024", "--txd=1024", "--total-num-mbufs=8192",
+                          "--disable-link-check", "--no-flush-rx",
+                          # Else it reads its standard input, and ends.
+                          "--stats-period=3600"], r"packet forwarding")
+
+    def load_options(self):
+        return ["--echo", "--dst-mac", ECHO_MAC]
