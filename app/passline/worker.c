@@ -145,7 +145,7 @@ static struct pl_now now_make(const struct pl_worker *w, uint64_t now_tsc)
 	return now;
 }
 
-static void burst(struct pl_worker *w, uint32_t rx_cnt, uint64_t now_tsc)
+static void burst(struct pl_worker *w, uint32_t rx_cnt)
 {
 	struct pl_now now;
 	uint32_t item_cnt;
@@ -155,7 +155,10 @@ static void burst(struct pl_worker *w, uint32_t rx_cnt, uint64_t now_tsc)
 		pl_prefetch(rte_pktmbuf_mtod(w->rx[i], const uint8_t *));
 	item_cnt = parse_all(w, rx_cnt);
 	if (PL_LIKELY(item_cnt != 0)) {
-		now = now_make(w, now_tsc);
+		/* Read after the frames were taken. A time from before would be older than what is in
+		 * them if we stood still in between (stopped, or our virtual machine was): then a QR
+		 * code of just now would be from the future, and its owner turned away. */
+		now = now_make(w, rte_rdtsc());
 		pl_verify_burst(w->verify, &w->view->view, &now, w->items, item_cnt);
 		reply_all(w, item_cnt);
 	}
@@ -197,7 +200,7 @@ int pl_worker_main(void *worker)
 
 		c->polls++;
 		if (PL_LIKELY(rx_cnt != 0)) {
-			burst(w, rx_cnt, last_tsc);
+			burst(w, rx_cnt);
 			w->empty_polls = 0;
 			tsc = rte_rdtsc();
 			c->busy_tsc += tsc - last_tsc;

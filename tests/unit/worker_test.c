@@ -69,7 +69,7 @@ static void test_what_is_answered_is_sent_and_the_rest_is_freed(void **state)
 	w->rx[2] = mbuf_of(&f);
 	udp4(&f, 9, 64); /* another VLAN */
 	w->rx[3] = mbuf_of(&f);
-	burst(w, 4, 0);
+	burst(w, 4);
 	check_books();
 	assert_int_equal(w->counters.rx_pkts, 4);
 	assert_int_equal(w->counters.icmp_replies, 1);
@@ -94,7 +94,7 @@ static void test_frame_in_two_buffers_is_dropped_whole(void **state)
 	echo4(&f, "10.1.2.77", "10.1.2.3", 8);
 	w->rx[0] = mbuf_of(&f);
 	assert_int_equal(rte_pktmbuf_chain(w->rx[0], mbuf_of(&f)), 0);
-	burst(w, 1, 0);
+	burst(w, 1);
 	check_books();
 	assert_int_equal(w->counters.drops[PL_DROP_FRAME_SPLIT], 1);
 	assert_int_equal(w->counters.rx_bytes, 100);
@@ -124,7 +124,7 @@ static void test_what_the_port_does_not_take_is_counted_so(void **state)
 		w->rx[i] = mbuf_of(&f);
 	arp_request(&f, -1, "10.1.2.77", "10.1.2.3");
 	w->rx[5] = mbuf_of(&f);
-	burst(w, 6, 0);
+	burst(w, 6);
 	check_books();
 	assert_int_equal(w->counters.tx_pkts, 2);
 	assert_int_equal(w->counters.tx_bytes, 2 * 50);
