@@ -78,9 +78,7 @@ bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
 
 	w->chores_tsc = now_tsc + w->chores_period_tsc;
 	pl_clock_view_get(w->clock_base, &w->clock);
-	w->view = pl_view_get(w->views);
-	/* The old view, if it was another, is let go. Release, by rte_rcu_qsbr. */
-	rte_rcu_qsbr_quiescent(w->views->qsbr, w->idx);
+	w->view = pl_view_renew(w->views, w->idx);
 	pl_table_quiesce(w->reader);
 	/* FLAGS-GET acquire: pairs FLAGS-PUB. With "loading" gone, all that was loaded is seen. */
 	w->flags = atomic_load_explicit(&live->flags, memory_order_acquire);

@@ -153,7 +153,8 @@ int pl_view_publish(struct pl_view_box *box, const struct pl_config *c, const st
 	/* VIEW-PUB release: *v is complete before a worker can see it. Pairs: VIEW-GET. */
 	atomic_store_explicit(&box->current, v, memory_order_release);
 	if (old != NULL) {
-		/* The token is taken after the store, so a worker that reports it has let go. */
+		/* Release: the token is taken after the store, so a worker that reports it has let
+		 * go and will take the new one. Pairs: VIEW-QS. */
 		box->retired[box->retired_cnt].token = rte_rcu_qsbr_start(box->qsbr);
 		box->retired[box->retired_cnt].view = old;
 		box->retired_cnt++;

@@ -57,11 +57,27 @@ PL_MUST_USE int pl_view_publish(struct pl_view_box *box, const struct pl_config 
 /** Free what no worker holds any more. Blocks: no. */
 void pl_view_reclaim(struct pl_view_box *box);
 
-/** Worker or control; a worker says rte_rcu_qsbr_quiescent() once it has let the old one go. */
+/** Control, which frees views and so holds none that goes; workers renew theirs, below. */
 static inline const struct pl_app_view *pl_view_get(struct pl_view_box *box)
 {
 	/* VIEW-GET acquire: pairs VIEW-PUB; what the pointer leads to is complete. */
 	return atomic_load_explicit(&box->current, memory_order_acquire);
+}
+
+/**
+ * Let the view that a worker holds go, and take the newest.
+ *
+ * In this order: a view taken first could be replaced before the report, which would then read
+ * the token of that very replacement and say that the view was let go of, just taken.
+ *
+ * VIEW-QS: the report reads the token (acquire) and so, if it is as new as one that control
+ * took after VIEW-PUB, the load after it sees that publication. Pairs: rte_rcu_qsbr_start() in
+ * pl_view_publish().
+ */
+static inline const struct pl_app_view *pl_view_renew(struct pl_view_box *box, uint32_t worker_idx)
+{
+	rte_rcu_qsbr_quiescent(box->qsbr, worker_idx);
+	return pl_view_get(box);
 }
 
 #endif
