@@ -75,7 +75,7 @@ const char *pl_drop_text(uint32_t drop);
 	C(retries, "datagrams that said they were a retry")                 \
 	C(busy_tsc, "cycles spent on polls that found packets")             \
 	C(idle_tsc, "cycles spent on polls that found nothing")             \
-	C(clock_waived, "time-based denials turned into UNKNOWN: clock")    \
+	C(clock_waived, "denials resting on time made UNKNOWN: clock")      \
 	C(feed_waived, "absent certificates turned into UNKNOWN: feed_old or loading")
 
 /** One worker's counters; the hot ones first. Plain u64 fields only: it is copied as words. */

@@ -55,14 +55,16 @@ static enum pl_verdict judge_one(const struct judge *j, const struct pl_table_hi
 	return vd;
 }
 
-/* A denial that rests on a clock we do not trust is no denial. */
+/* A denial that rests on a clock we do not trust is no denial. An absent certificate is among them:
+ * that the feed is fresh is known by the clock alone, and a machine that starts with its clock in
+ * the past takes a feed of last month for one of today. */
 static enum pl_verdict clock_waive(const struct judge *j, struct pl_counters *cnt,
 				   enum pl_verdict vd)
 {
 	if (PL_LIKELY(j->clock_trusted))
 		return vd;
 	if (vd != PL_V_STALE_QR && vd != PL_V_FUTURE_QR && vd != PL_V_NOT_YET_VALID &&
-	    vd != PL_V_EXPIRED)
+	    vd != PL_V_EXPIRED && vd != PL_V_UNKNOWN_CERT)
 		return vd;
 	cnt->clock_waived++;
 	return PL_V_CLOCK;

@@ -222,7 +222,7 @@ static void test_our_faults_are_unknown(void **state)
 static void test_untrusted_clock_denies_nothing_for_time(void **state)
 {
 	struct fx *fx = *state;
-	struct pl_cert good = fx_cert_valid(700), young = good, forged = good;
+	struct pl_cert good = fx_cert_valid(700), young = good, forged = good, absent = good;
 	struct pl_wire_scan scan;
 	uint8_t data[PL_WIRE_REQ_SIZE_MAX];
 
@@ -237,7 +237,14 @@ static void test_untrusted_clock_denies_nothing_for_time(void **state)
 	assert_verdict(ask(fx, &scan), PL_V_CLOCK);
 	scan = fx_scan(fx, &young, FX_NOW_S, 1);
 	assert_verdict(ask(fx, &scan), PL_V_CLOCK);
-	assert_int_equal(fx->counters.clock_waived, 3);
+	/* Absent, and who knows how old the feed is? */
+	absent.id = 702;
+	scan = fx_scan(fx, &absent, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scan), PL_V_CLOCK);
+	assert_int_equal(fx->counters.clock_waived, 4);
+	fx->now.flags |= PL_FLAG_FEED_OLD;
+	assert_verdict(ask(fx, &scan), PL_V_FEED_OLD);
+	fx->now.flags = PL_FLAG_CLOCK;
 	forged.generation++;
 	scan = fx_scan(fx, &forged, FX_NOW_S, 1);
 	assert_verdict(ask(fx, &scan), PL_V_FORGED);
