@@ -143,9 +143,11 @@ static void view_tick(struct control *ctl)
 	char error[512];
 
 	pl_view_reclaim(&app->views);
-	/* Clocks go forward or back in the site's time zone: a new offset. */
+	/* Clocks go forward or back in the site's time zone, or the machine's own clock was set, over
+	 * a change or back behind one: a new offset. */
 	if (ctl->tick % 100 == 0 &&
-	    pl_wall_ns() / 1000000000u >= (uint64_t)pl_view_get(&app->views)->zone.until_s &&
+	    !pl_clock_zone_holds(&pl_view_get(&app->views)->zone,
+				 (int64_t)(pl_wall_ns() / 1000000000u)) &&
 	    pl_control_publish(app, error, sizeof(error)) != 0)
 		pl_say("%s", error);
 }

@@ -93,7 +93,8 @@ static inline uint64_t pl_clock_wall_ns(const struct pl_clock_view *v, uint64_t 
 
 /** Site time zones: offset by table, built by control, so that workers never call localtime(). */
 struct pl_clock_zone {
-	int64_t until_s;  /* offset_s holds for unix times before this; INT64_MAX: for ever */
+	int64_t from_s;   /* offset_s holds for unix times from this; INT64_MIN: ever since */
+	int64_t until_s;  /* and before this; INT64_MAX: for ever */
 	int32_t offset_s; /* east of UTC */
 	int32_t zero;
 };
@@ -112,6 +113,12 @@ PL_MUST_USE int pl_clock_zone_get(const char *tz_name, int64_t at_s, struct pl_c
 /** The same from the bytes of a TZif file (RFC 8536, version 2 on). @return 0 or -EINVAL. */
 PL_MUST_USE int pl_clock_zone_parse(const uint8_t *data, size_t size, int64_t at_s,
 				    struct pl_clock_zone *out);
+
+/** Is the offset the zone's at this time? If not, get it anew: time has gone on, or was set back. */
+static inline bool pl_clock_zone_holds(const struct pl_clock_zone *z, int64_t at_s)
+{
+	return at_s >= z->from_s && at_s < z->until_s;
+}
 
 /** Days since 1970-01-01 in a zone. */
 static inline int32_t pl_clock_day(uint64_t wall_ms, const struct pl_clock_zone *z)

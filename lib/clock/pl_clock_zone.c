@@ -234,7 +234,8 @@ static void apply_rule(const struct zone_rule *r, int64_t at_s, struct pl_clock_
 	int64_t year = 1970 + at_s / 31556952;
 	int64_t last_s = INT64_MIN;
 
-	*out = (struct pl_clock_zone){.until_s = INT64_MAX, .offset_s = r->std_offset_s};
+	*out = (struct pl_clock_zone){
+		.from_s = INT64_MIN, .until_s = INT64_MAX, .offset_s = r->std_offset_s};
 	if (!r->has_dst)
 		return;
 	/*
@@ -259,6 +260,7 @@ static void apply_rule(const struct zone_rule *r, int64_t at_s, struct pl_clock_
 		if (start_s > at_s && start_s < out->until_s)
 			out->until_s = start_s;
 	}
+	out->from_s = last_s;
 }
 
 /* footer: what follows the second block: newline, TZ string, newline. */
@@ -293,6 +295,7 @@ int pl_clock_zone_parse(const uint8_t *data, size_t size, int64_t at_s, struct p
 	const uint8_t *times;
 	const uint8_t *types;
 	uint32_t passed_cnt = 0;
+	int64_t passed_s = INT64_MIN;
 	uint32_t type;
 	size_t block_size;
 	bool has_rule;
@@ -322,14 +325,19 @@ int pl_clock_zone_parse(const uint8_t *data, size_t size, int64_t at_s, struct p
 		if (t <= at_s)
 			passed_cnt = i + 1;
 	}
+	if (passed_cnt != 0)
+		passed_s = be64_get(times + (size_t)(passed_cnt - 1) * 8);
 	if (passed_cnt == cnt.time && has_rule) {
 		*out = by_rule;
+		if (out->from_s < passed_s) /* the rule begins with the last change in the table */
+			out->from_s = passed_s;
 		return 0;
 	}
 	type = passed_cnt == 0 ? 0 : types[passed_cnt - 1];
 	if (type >= cnt.type)
 		return -EINVAL;
 	out->offset_s = (int32_t)be32_get(types + cnt.time + (size_t)type * TZIF_TYPE_SIZE);
+	out->from_s = passed_s;
 	out->until_s =
 		passed_cnt == cnt.time ? INT64_MAX : be64_get(times + (size_t)passed_cnt * 8);
 	return out->offset_s >= -ZONE_OFFSET_S_MAX && out->offset_s <= ZONE_OFFSET_S_MAX ? 0
@@ -356,7 +364,7 @@ int pl_clock_zone_get(const char *tz_name, int64_t at_s, struct pl_clock_zone *o
 	int fd;
 	int rc;
 
-	*out = (struct pl_clock_zone){.until_s = INT64_MAX};
+	*out = (struct pl_clock_zone){.from_s = INT64_MIN, .until_s = INT64_MAX};
 	if (!is_zone_name(tz_name))
 		return -ENOENT;
 	if (strcmp(tz_name, "UTC") == 0)

@@ -386,7 +386,13 @@ static void test_zone_says_until_when(void **state)
 	assert_int_equal(z.until_s, 1774746000);
 	assert_int_equal(pl_clock_zone_get("Europe/Berlin", z.until_s, &z), 0);
 	assert_int_equal(z.offset_s, 7200);
+	assert_int_equal(z.from_s, 1774746000);
 	assert_int_equal(z.until_s, 1792890000);
+	/* A machine whose clock was set back behind the change must ask again. */
+	assert_true(pl_clock_zone_holds(&z, 1774746000));
+	assert_false(pl_clock_zone_holds(&z, 1774745999));
+	assert_true(pl_clock_zone_holds(&z, 1792889999));
+	assert_false(pl_clock_zone_holds(&z, 1792890000));
 	/* Beyond the file's table: by its rule. 2050-07-01. */
 	assert_int_equal(pl_clock_zone_get("Europe/Berlin", 2540160000, &z), 0);
 	assert_int_equal(z.offset_s, 7200);
@@ -402,7 +408,7 @@ static void test_zones_agree_with_the_c_library(void **state)
 		"Asia/Tehran",       "Antarctica/Troll", "Pacific/Chatham",   "America/Santiago",
 	};
 	uint64_t rng = 1;
-	uint32_t changes_cnt = 0;
+	uint32_t changes_cnt = 0, changes_back_cnt = 0;
 
 	(void)state;
 	if (!have_tzdata())
@@ -423,6 +429,16 @@ static void test_zones_agree_with_the_c_library(void **state)
 				fail_msg("%s at %ld: %d, not %ld", names[i], at, z.offset_s,
 					 tm.tm_gmtoff);
 			assert_true(z.until_s > at);
+			assert_true(z.from_s <= at);
+			/* Nor since from_s, if the file says since when and the C library goes back so far. */
+			if (z.from_s > -2000000000) {
+				at = (time_t)z.from_s;
+				localtime_r(&at, &tm);
+				assert_int_equal(tm.tm_gmtoff, z.offset_s);
+				at--;
+				localtime_r(&at, &tm);
+				changes_back_cnt += tm.tm_gmtoff != z.offset_s;
+			}
 			if (z.until_s == INT64_MAX)
 				continue;
 			/* To the second before until_s nothing changes. */
@@ -438,6 +454,7 @@ static void test_zones_agree_with_the_c_library(void **state)
 	tzset();
 	/* until_s is not just some moment: at most of them the offset really changes. */
 	assert_true(changes_cnt > 3000);
+	assert_true(changes_back_cnt > 3000);
 }
 
 static void test_zone_names_that_are_none(void **state)
