@@ -86,7 +86,7 @@ static void clock_tick(struct control *ctl)
 	       trust == PL_CLOCK_TRUSTED ? "" : ": verdicts that rest on time are UNKNOWN");
 }
 
-/* Long before a worker runs out, so that a slow disk has minutes. */
+/* Long before a worker runs out, so that a slow disk has most of a minute. */
 static void nonce_tick(struct control *ctl)
 {
 	struct pl_app *app = ctl->app;

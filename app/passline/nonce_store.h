@@ -10,8 +10,13 @@
 
 #include "base/pl_base.h"
 
-/** How many counters are reserved at a time: 18 minutes of one every nanosecond. */
-#define PL_NONCE_RESERVE (1ull << 40)
+/**
+ * How many counters are reserved at a time: as many as a second has nanoseconds, and at 10 million
+ * replies a second a queue, 107 s of them. No more, because each start begins behind what the last
+ * one had reserved: so an appliance that is restarted once a second still counts no faster than the
+ * clock, and a start without the mark begins beyond all that was used.
+ */
+#define PL_NONCE_RESERVE (1ull << 30)
 
 struct pl_nonce_store {
 	int dir_fd;
@@ -24,7 +29,8 @@ struct pl_nonce_store {
  * Lock the state directory, read the mark of the last run and reserve beyond it.
  *
  * @param wall_ns  unix time. Counters start from it, or from the old mark if that is higher: so
- *                 a lost file still does no harm while the clock is right.
+ *                 a lost file still does no harm while the clock is right, unless the last
+ *                 starts came faster than one each PL_NONCE_RESERVE ns.
  * @param first    the first counter to use; s->limit is the bound.
  * @return 0; -EWOULDBLOCK if another appliance uses the directory; -EINVAL for a file that is no
  *         mark; -errno of the file system. error names the file and the remedy.

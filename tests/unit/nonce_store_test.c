@@ -98,6 +98,27 @@ static void test_no_counter_is_given_twice_over_restarts(void **state)
 	pl_nonce_store_close(&s);
 }
 
+/* Started again every 1.1 s, as by systemd, and then the mark is lost: the clock alone must lead beyond
+ * what was used. */
+static void test_quick_restarts_do_not_outrun_the_clock(void **state)
+{
+	struct pl_nonce_store s;
+	uint64_t wall_ns = WALL_NS, first, used_to = 0;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(open_at(&s, wall_ns, &first), 0);
+		assert_true(first >= used_to);
+		used_to = first + 10000000; /* a second of replies */
+		pl_nonce_store_close(&s);
+		wall_ns += 1100000000;
+	}
+	assert_int_equal(unlink(mark_path()), 0);
+	assert_int_equal(open_at(&s, wall_ns, &first), 0);
+	assert_true(first >= used_to);
+	pl_nonce_store_close(&s);
+}
+
 static void test_two_appliances_do_not_share_a_directory(void **state)
 {
 	struct pl_nonce_store a, b;
@@ -189,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_first_start_counts_from_the_clock),
 		T(test_no_counter_is_given_twice_over_restarts),
+		T(test_quick_restarts_do_not_outrun_the_clock),
 		T(test_two_appliances_do_not_share_a_directory),
 		T(test_damaged_mark_is_refused_and_kept),
 		T(test_directory_that_cannot_be_used_is_named),
