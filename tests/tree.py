@@ -18,7 +18,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LICENCE = "SPDX-License-Identifier: BSD-3-Clause"
 SOURCES = {".c", ".h", ".py", ".sh", ".test", ".build", ".service", ".in"}
-EAL_PLACES = ("lib/port/", "app/passline/", "app/load/", "perf/", "tests/unit/port_")
+EAL_PLACES = ("lib/port/", "app/passline/", "app/load/", "perf/", "tests/unit/port_", "tests/unit/view_",
+              "tests/unit/worker_")
 # What DPDK's headers are called.
 EAL_INCLUDE = re.compile(r'^\s*#\s*include\s*[<"](rte_[a-z0-9_]+\.h|ethdev_[a-z_]+\.h)', re.M)
 OWN_INCLUDE = re.compile(r'^\s*#\s*include\s*"(\w+)/pl_\w+\.h"', re.M)
