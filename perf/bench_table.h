@@ -26,6 +26,7 @@ struct bench {
 };
 
 uint64_t bench_table_now_ns(void);
+uint64_t bench_table_cpu_ns(void); /* of this thread */
 uint64_t bench_table_id(uint64_t idx);
 
 /* Each holds the same certificates. Lookups are of b->lookups keys, all present; ns each. */

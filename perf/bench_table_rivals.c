@@ -50,7 +50,7 @@ bool bench_rte_hash_fill(const struct bench *b)
 
 double bench_rte_hash_lookup(const struct bench *b, const uint64_t *keys)
 {
-	uint64_t start = bench_table_now_ns(), found = 0;
+	uint64_t start = bench_table_cpu_ns(), found = 0;
 	const void *ptrs[BULK];
 	void *data[BULK];
 
@@ -64,7 +64,7 @@ double bench_rte_hash_lookup(const struct bench *b, const uint64_t *keys)
 	}
 	if (found != b->lookups / BULK * BULK)
 		bench_die("rte_hash", "certificates are missing");
-	return (double)(bench_table_now_ns() - start) / (double)(b->lookups / BULK * BULK);
+	return (double)(bench_table_cpu_ns() - start) / (double)(b->lookups / BULK * BULK);
 }
 
 /* ---- liburcu --------------------------------------------------------------------------------- */
@@ -113,7 +113,7 @@ double bench_lfht_lookup(const struct bench *b, const uint64_t *keys)
 	uint64_t cnt = b->lookups / 8 + 1, found = 0, start;
 
 	urcu_qsbr_thread_online();
-	start = bench_table_now_ns();
+	start = bench_table_cpu_ns();
 	for (uint64_t i = 0; i < cnt; i++) {
 		struct cds_lfht_iter iter;
 
@@ -122,7 +122,7 @@ double bench_lfht_lookup(const struct bench *b, const uint64_t *keys)
 		if (i % 64 == 0)
 			urcu_qsbr_quiescent_state();
 	}
-	double ns = (double)(bench_table_now_ns() - start) / (double)cnt;
+	double ns = (double)(bench_table_cpu_ns() - start) / (double)cnt;
 
 	urcu_qsbr_thread_offline();
 	if (found != cnt)

@@ -13,14 +13,14 @@
  *   -DBREAK_CAS     a scan is recorded by load and store
  */
 #define READERS 2
-#define QRS 3
+#define QRS     3
 
 /* Word: time * 4 + reader's hash; frozen apart, as one more bit of the same word. */
 byte old = 0, new = 0;
 bool frozen = false;
-byte view = 0;           /* 0: {old}, 1: {new, old}, 2: {new} */
-byte at[READERS];        /* the view that each reader works with */
-byte accepted[QRS];      /* how often a QR of this time was accepted */
+byte view = 0;      /* 0: {old}, 1: {new, old}, 2: {new} */
+byte at[READERS];   /* the view that each reader works with */
+byte accepted[QRS]; /* how often a QR of this time was accepted */
 
 /* The replay rule; got: 0 replayed or resend, 1 new, 2 frozen. One CAS, at most 3 tries. */
 inline accept(word, is_old, want)
@@ -29,67 +29,70 @@ inline accept(word, is_old, want)
 	tries = 0;
 	have = word;
 	do
-	:: is_old && frozen -> got = 2; break
-	:: !(is_old && frozen) && (have / 4) >= ((want) / 4) -> got = 0; break
-	:: !(is_old && frozen) && (have / 4) < ((want) / 4) ->
+		::is_old &&frozen->got = 2;
+	break ::!(is_old && frozen) && (have / 4) >= ((want) / 4)->got = 0;
+	break ::!(is_old && frozen) && (have / 4) < ((want) / 4)
+							    ->
 #ifdef BREAK_CAS
-		word = want; got = 1; break
+						    word = want;
+	got = 1;
+	break
 #else
-		atomic {
-			if
-			:: word == have && !(is_old && frozen) -> word = want; got = 1; break
-			:: else -> have = word; tries++
-			fi
-		}
-		if :: tries > 3 -> got = 0; break :: else fi
+						     atomic
+	{
+		if
+			::word == have && !(is_old && frozen)->word = want;
+		got = 1;
+		break ::else->have = word;
+		tries++ fi
+	}
+	if
+		::tries > 3->got = 0;
+	break ::else fi
 #endif
-	od
+		od
 }
 
 /* CAS-max. */
 inline raise(value)
 {
-	atomic {
+	atomic
+	{
 		if
-		:: (new / 4) < ((value) / 4) -> new = value
-		:: else
-		fi
+			::(new / 4) < ((value) / 4)->new = value ::else fi
 	}
 }
 
-active [READERS] proctype reader()
+active[READERS] proctype reader()
 {
 	byte got, have, tries, time, v, n = 0;
 
 	do
-	:: n < 2 ->
-		n++;
-		at[_pid] = view; /* quiesce: nothing is held from before */
-		v = at[_pid];
-		if :: time = 1 :: time = 2 fi;
-		got = 2;
-		if
-		:: v != 2 -> accept(old, true, time * 4 + _pid)
-		:: else
-		fi;
-		if
-		:: v == 0 && got == 2 -> assert(false) /* unsure, and nothing had failed */
-		:: v == 1 && got == 2 ->
+		::n < 2->n++;
+	at[_pid] = view; /* quiesce: nothing is held from before */
+	v = at[_pid];
+	if
+		::time = 1 ::time = 2 fi;
+	got = 2;
+	if
+		::v != 2->accept(old, true, time * 4 + _pid)::else fi;
+	if
+		::v == 0 &&
+			got ==
+				2->assert(false) /* unsure, and nothing had failed */
+				::v == 1 &&
+			got == 2->
 #ifndef BREAK_HELP
-			raise(old);
+				raise(old);
 #endif
-			accept(new, false, time * 4 + _pid)
-		:: v == 2 -> accept(new, false, time * 4 + _pid)
-		:: else
-		fi;
-		atomic {
-			if
-			:: got == 1 -> accepted[time]++; assert(accepted[time] <= 1)
-			:: else
-			fi
-		}
-	:: else -> break
-	od;
+	accept(new, false, time * 4 + _pid)::v == 2->accept(new, false, time * 4 + _pid)::else fi;
+	atomic
+	{
+		if
+			::got == 1->accepted[time]++;
+		assert(accepted[time] <= 1)::else fi
+	}
+	::else->break od;
 	at[_pid] = 3 /* gone */
 }
 

@@ -15,16 +15,16 @@
  *   -DBREAK_SIGN     the signpost is put after the put has returned
  *   -DBREAK_QUIESCE  a reader announces the epoch it has not read
  */
-#define NONE 0
+#define NONE    0
 #define READERS 2
 
 byte id = NONE;
-byte facts = NONE;  /* 0: not present */
-byte seen = NONE;   /* which certificate's scan is recorded here */
-bool sign[3];       /* does the home lead here for this certificate? */
-byte stamp = 0;     /* epoch at which it was removed */
+byte facts = NONE; /* 0: not present */
+byte seen = NONE;  /* which certificate's scan is recorded here */
+bool sign[3];      /* does the home lead here for this certificate? */
+byte stamp = 0;    /* epoch at which it was removed */
 byte epoch = 1;
-byte passed[READERS]; /* epoch announced by each reader */
+byte passed[READERS];  /* epoch announced by each reader */
 byte announced = NONE; /* this certificate's put has returned, and its remove has not begun */
 bool through[READERS]; /* the reader's certificate has been announced since its lookup began */
 
@@ -52,7 +52,12 @@ inline insert(c)
 
 inline remove(c)
 {
-	atomic { announced = NONE; through[0] = false; through[1] = false }
+	atomic
+	{
+		announced = NONE;
+		through[0] = false;
+		through[1] = false
+	}
 #ifdef BREAK_EPOCH
 	stamp = epoch - 1;
 #else
@@ -67,9 +72,8 @@ inline grace()
 	epoch = epoch + 1;
 #ifndef BREAK_GRACE
 	do
-	:: w < READERS -> passed[w] > stamp; w++
-	:: else -> break
-	od;
+		::w<READERS->passed[w]> stamp;
+	w++ ::else->break od;
 #endif
 }
 
@@ -84,36 +88,37 @@ active proctype writer()
 }
 
 /* Bursts: quiesce, look for c, and if found record a scan of it some time later. */
-active [READERS] proctype reader()
+active[READERS] proctype reader()
 {
 	byte c, e, f, i;
 	byte burst = 0;
 	bool led;
 
 	do
-	:: burst < 2 ->
-		burst++;
+		::burst < 2->burst++;
 #ifdef BREAK_QUIESCE
-		e = epoch + 1;
+	e = epoch + 1;
 #else
-		e = epoch;
+	e = epoch;
 #endif
-		passed[_pid - 1] = e;
-		atomic {
-			if :: c = 1 :: c = 2 fi;
-			through[_pid - 1] = (announced == c)
-		}
-		led = sign[c];
-		f = facts;   /* acquire, and before the id */
-		i = id;
+	passed[_pid - 1] = e;
+	atomic
+	{
 		if
-		:: led && f != NONE && i == c ->
-			assert(f == c);              /* not another's facts */
-			/* Some time later the slot still is this certificate's, or nobody's. */
-			d_step { assert(id == c); seen = c }
-		:: else ->
-			assert(!through[_pid - 1])   /* not a miss of one that was there */
-		fi
-	:: else -> break
-	od
+			::c = 1 ::c = 2 fi;
+		through[_pid - 1] = (announced == c)
+	}
+	led = sign[c];
+	f = facts; /* acquire, and before the id */
+	i = id;
+	if
+		::led &&f != NONE &&i == c->assert(f == c); /* not another's facts */
+	/* Some time later the slot still is this certificate's, or nobody's. */
+	d_step
+	{
+		assert(id == c);
+		seen = c
+	}
+	::else->assert(!through[_pid - 1]) /* not a miss of one that was there */
+		fi ::else->break od
 }
