@@ -18,8 +18,8 @@ def run(ctx):
     rows, latencies, floods = [], [], []
     for certs in [large] if ctx.quick or large <= SMALL else [SMALL, large]:
         with ctx.hugepages(huge_mb(certs)) as huge:
-            with Site(ctx, certs, huge) as site, Appliance(site) as appliance, \
-                    Testpmd(site) as testpmd:
+            with Site(ctx, certs, huge) as site:
+                appliance, testpmd = Appliance(site), Testpmd(site)
                 for scans in ctx.pick(SCANS, (16,)):
                     rows.append(most(ctx, appliance, testpmd, scans))
                     if certs == large and scans in (1, 16, SCANS_MAX):
