@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -49,13 +50,41 @@ static bool table_is_of_feed(const struct pl_app *app)
 	       memcmp(hash, at.pos.hash, sizeof(hash)) == 0;
 }
 
-/* Only what attach has seen to be a table is removed. */
-static void table_remove(const struct pl_site *site, const char *why)
+/* @return -EBUSY if another process writes to it. */
+static int unlink_unused(const char *path)
 {
-	pl_say("the table that is there is made anew: %s", why);
-	(void)unlink(site->table_path);
-	if (site->table_fallback_path[0] != '\0')
-		(void)unlink(site->table_fallback_path);
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), rc = 0;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+		rc = -EBUSY;
+	else if (unlink(path) != 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* Only what attach has seen to be a table is removed, and only if it is no other appliance's.
+ * @return -ENOENT: there is none now. */
+static int table_remove(const struct pl_site *site, const char *why, char *error, size_t error_size)
+{
+	char because[256]; /* why may be the error's own text */
+	int rc;
+
+	snprintf(because, sizeof(because), "%s", why);
+	rc = unlink_unused(site->table_path);
+	if (rc == 0 && site->table_fallback_path[0] != '\0')
+		rc = unlink_unused(site->table_fallback_path);
+	if (rc != 0) {
+		snprintf(error, error_size,
+			 "%s, and it cannot be made anew: %s. Give each appliance on this machine a "
+			 "'path' in [table] of its own",
+			 because, rc == -EBUSY ? "another process uses it" : strerror(-rc));
+		return rc;
+	}
+	pl_say("the table that is there is made anew: %s", because);
+	return -ENOENT;
 }
 
 static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *error,
@@ -63,16 +92,13 @@ static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *er
 {
 	int ret = pl_table_attach(conf, true, &app->table, error, error_size);
 
-	if (ret == -ERANGE) {
-		table_remove(&app->config.site, error);
-		return -ENOENT;
-	}
+	if (ret == -ERANGE)
+		return table_remove(&app->config.site, error, error, error_size);
 	if (ret != 0 || table_is_of_feed(app))
 		return ret;
 	pl_table_close(app->table);
 	app->table = NULL;
-	table_remove(&app->config.site, "it does not hold this feed");
-	return -ENOENT;
+	return table_remove(&app->config.site, "it does not hold this feed", error, error_size);
 }
 
 static int check_memory(const struct pl_app *app, char *error, size_t error_size)

@@ -44,7 +44,8 @@ struct pl_table_conf {
 /**
  * Make an empty table and become its writer. The file must not exist.
  *
- * Takes about 32 bytes a certificate (pl_table_size()), all of it touched now.
+ * Takes about 32 bytes a certificate (pl_table_size()), all of it touched now. Until it is whole
+ * the file is called path + ".part"; one that a dead process left there is replaced.
  *
  * @return 0; -EEXIST, -EINVAL, -ENOMEM, -EBUSY and errors of the file system, with error saying
  *         what, where and what would help.

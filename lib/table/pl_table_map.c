@@ -136,21 +136,76 @@ static int memory_check(const struct pl_map *m, char *error, size_t error_size)
 		    m->size >> 20, m->path != NULL ? m->path : "no path", have >> 20);
 }
 
+#define PART_SUFFIX ".part"
+
+/* The file of a creation that died half way; nobody has use for it. */
+static int part_remove(const char *part)
+{
+	int fd = open(part, O_RDWR | O_CLOEXEC | O_NOFOLLOW), rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+		rc = -EBUSY; /* its maker lives */
+	else if (unlink(part) != 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* A table is made beside its name and takes it when it is whole: whoever is killed in between
+ * leaves nothing that a next start would have to ask a person about. */
+static int part_open(const char *path, struct pl_map *m, char *error, size_t error_size)
+{
+	int rc = -EEXIST;
+
+	if (access(path, F_OK) == 0)
+		return fail(error, error_size, rc, "cannot create %s: %s", path, strerror(EEXIST));
+	if (asprintf(&m->path, "%s" PART_SUFFIX, path) < 0) {
+		m->path = NULL;
+		return fail(error, error_size, -ENOMEM, "out of memory");
+	}
+	for (uint32_t tries = 0; tries < 2 && rc == -EEXIST; tries++) {
+		m->fd = open(m->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		rc = m->fd >= 0 ? 0 : -errno;
+		if (rc == -EEXIST && tries == 0) {
+			int removed = part_remove(m->path);
+
+			rc = removed == 0 || removed == -ENOENT ? rc : removed;
+		}
+	}
+	if (rc == 0)
+		return 0;
+	fail(error, error_size, rc, "cannot create %s: %s", m->path,
+	     rc == -EBUSY ? "another process is making it" : strerror(-rc));
+	free(m->path); /* not ours to remove */
+	m->path = NULL;
+	return rc;
+}
+
+static int part_finish(const char *path, struct pl_map *m, char *error, size_t error_size)
+{
+	char *name = strdup(path);
+
+	if (name == NULL)
+		return fail(error, error_size, -ENOMEM, "out of memory");
+	if (renameat2(AT_FDCWD, m->path, AT_FDCWD, path, RENAME_NOREPLACE) != 0) {
+		free(name);
+		return fail(error, error_size, -errno, "cannot name %s %s: %s", m->path, path,
+			    strerror(errno));
+	}
+	free(m->path);
+	m->path = name;
+	return 0;
+}
+
 static int map_open_new(const char *path, struct pl_map *m, char *error, size_t error_size)
 {
-	if (path != NULL) {
-		m->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (m->fd < 0)
-			return fail(error, error_size, -errno, "cannot create %s: %s", path,
-				    strerror(errno));
-		m->path = strdup(path);
-		if (m->path == NULL)
-			return fail(error, error_size, -ENOMEM, "out of memory");
-	} else {
-		m->fd = memfd_create("passline-table", MFD_CLOEXEC);
-		if (m->fd < 0)
-			return fail(error, error_size, -errno, "memfd_create: %s", strerror(errno));
-	}
+	if (path != NULL)
+		return part_open(path, m, error, error_size);
+	m->fd = memfd_create("passline-table", MFD_CLOEXEC);
+	if (m->fd < 0)
+		return fail(error, error_size, -errno, "memfd_create: %s", strerror(errno));
 	return 0;
 }
 
@@ -259,6 +314,8 @@ int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_n
 		if (rc != 0)
 			fail(error, error_size, rc, "no random numbers");
 	}
+	if (rc == 0 && path != NULL)
+		rc = part_finish(path, m, error, error_size);
 	if (rc != 0)
 		goto err;
 	*out = m;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -232,6 +233,36 @@ static void test_foreign_files_are_refused(void **state)
 	}
 	close(fd);
 	free(whole);
+}
+
+/* Whoever made it was killed half way: the next one begins anew, without a person's help. */
+static void test_half_made_table_is_made_anew(void **state)
+{
+	char part[sizeof(path) + 8];
+	struct pl_table_conf conf = {.path = path, .capacity = 1000, .numa_node = -1};
+	struct pl_table *t;
+	int fd;
+
+	(void)state;
+	snprintf(part, sizeof(part), "%s.part", path);
+	fd = open(part, O_RDWR | O_CREAT, 0600);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(ftruncate(fd, 8192), 0);
+	/* But not while its maker lives. */
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), -EBUSY);
+	assert_non_null(strstr(error, part));
+	assert_int_equal(access(part, F_OK), 0);
+	assert_int_equal(attach(0, true, &t), -ENOENT);
+	close(fd);
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), 0);
+	assert_int_equal(access(part, F_OK), -1);
+	pl_table_close(t);
+	assert_int_equal(attach(1000, true, &t), 0);
+	pl_table_close(t);
+	/* One that is there is never replaced. */
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), -EEXIST);
+	assert_int_equal(access(part, F_OK), -1);
 }
 
 static void test_dead_readers_are_reaped(void **state)
@@ -589,6 +620,7 @@ static const struct CMUnitTest tests[] = {
 	FILE_TEST(test_bad_configurations),
 	FILE_TEST(test_fallback_is_told),
 	FILE_TEST(test_foreign_files_are_refused),
+	FILE_TEST(test_half_made_table_is_made_anew),
 	FILE_TEST(test_dead_readers_are_reaped),
 	FILE_TEST(test_a_dead_reader_blocks_no_writer_for_long),
 	FILE_TEST(test_bulk_build),
