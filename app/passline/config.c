@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "config.h"
 #include "ready.h"
 
@@ -125,6 +127,35 @@ int pl_config_load(struct pl_config *c, const struct pl_args *args, char *error,
 	return -EINVAL;
 }
 
+/* A key of an epoch never changes, a new key takes a new epoch: so another one is a mistake, and would
+ * turn every good QR code of that epoch into a forged one. */
+static void check_tokens_same(const struct pl_config *old, const struct pl_config *fresh,
+			      struct complaints *cs)
+{
+	char what[PL_SITE_PATH_SIZE + 256];
+
+	if (fresh->tokens == NULL)
+		return; /* complained of already */
+	for (uint32_t i = 0; i < fresh->tokens->cnt; i++) {
+		const struct pl_key *k = &fresh->tokens->key[i];
+
+		for (uint32_t j = 0; j < old->tokens->cnt; j++) {
+			const struct pl_key *was = &old->tokens->key[j];
+
+			if (was->epoch != k->epoch ||
+			    sodium_memcmp(was->bytes, k->bytes, pl_keys_size(PL_KEY_TOKEN)) == 0)
+				continue;
+			snprintf(
+				what, sizeof(what),
+				"%s: the token key of epoch %u is another than before, by which "
+				"every QR code of that epoch would be forged: give a new key a new "
+				"epoch, or restart if the old one was the mistake",
+				fresh->site.token_dir, k->epoch);
+			complain(cs, what);
+		}
+	}
+}
+
 int pl_config_reload(struct pl_config *c, char *error, size_t error_size)
 {
 	struct complaints cs = {.text = error, .size = error_size};
@@ -134,12 +165,17 @@ int pl_config_reload(struct pl_config *c, char *error, size_t error_size)
 		return -ENOMEM;
 	fresh->site = c->site;
 	load_keys(fresh, &cs);
+	check_tokens_same(c, fresh, &cs);
 	load_policy(fresh, &cs);
 	if (cs.any) {
 		pl_config_free(fresh);
 	} else {
 		pl_config_free(c);
-		*c = *fresh;
+		/* Not the site, which telemetry reads meanwhile. */
+		c->authority = fresh->authority;
+		c->tokens = fresh->tokens;
+		c->gateways = fresh->gateways;
+		c->policy = fresh->policy;
 	}
 	free(fresh);
 	return cs.any ? -EINVAL : 0;

@@ -115,8 +115,8 @@ static void tell_refusal(struct pl_loader *l, enum pl_feed_error e,
 	if (strcmp(text, l->refusal) == 0)
 		return;
 	memcpy(l->refusal, text, sizeof(text));
-	pl_say("feed %s: %s: %s. The table stays as it is; absent certificates are UNKNOWN",
-	       l->dir_path, report->name, text);
+	pl_say("feed %s: %s. The table stays as it is; absent certificates are UNKNOWN",
+	       l->dir_path, text); /* the text begins with the segment's name */
 	if (l->table_full)
 		pl_say("the table is full: raise 'capacity' in [table] and restart");
 }

@@ -43,7 +43,8 @@ static int read_mark(struct pl_nonce_store *s, uint64_t *mark, char *error, size
 {
 	char text[MARK_SIZE + 1], *end = NULL;
 	ssize_t size;
-	int fd = openat(s->dir_fd, MARK_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* O_NONBLOCK: a FIFO would hold the start for ever; so it is empty, and damaged. */
+	int fd = openat(s->dir_fd, MARK_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	*mark = 0;
 	if (fd < 0)

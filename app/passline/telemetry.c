@@ -163,7 +163,8 @@ static void flags_add(struct rte_tel_data *d, uint32_t flags)
 		rte_tel_data_add_array_string(list, name);
 	PL_STATE_FLAGS(F)
 #undef F
-	rte_tel_data_add_dict_container(d, "flags", list, 0);
+	if (rte_tel_data_add_dict_container(d, "flags", list, 0) != 0)
+		rte_tel_data_free(list);
 }
 
 static void feed_add(struct rte_tel_data *d, struct pl_app *app, uint32_t as_of)
@@ -196,6 +197,19 @@ static void table_add(struct rte_tel_data *d, const struct pl_app *app)
 	rte_tel_data_add_dict_u64(d, "table_full", s.full_cnt);
 }
 
+/* A name that the EAL takes: of letters, digits, '_' and '/'. It refuses others without a word. */
+static void port_key(const char *name, char *key, size_t key_size)
+{
+	snprintf(key, key_size, "port_%s", name);
+	for (char *c = key; *c != '\0'; c++) {
+		bool taken = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+			     (*c >= '0' && *c <= '9') || *c == '/';
+
+		if (!taken)
+			*c = '_';
+	}
+}
+
 static void ports_add(struct rte_tel_data *d, struct pl_app *app)
 {
 	char name[RTE_TEL_MAX_STRING_LEN];
@@ -214,8 +228,10 @@ static void ports_add(struct rte_tel_data *d, struct pl_app *app)
 		rte_tel_data_add_dict_u64(one, "rx_errors", status.rx_errors);
 		rte_tel_data_add_dict_u64(one, "rx_no_mbuf", status.rx_no_mbuf);
 		rte_tel_data_add_dict_u64(one, "tx_errors", status.tx_errors);
-		snprintf(name, sizeof(name), "port_%s", app->ports[i].conf->name);
-		rte_tel_data_add_dict_container(d, name, one, 0);
+		rte_tel_data_add_dict_string(one, "name", app->ports[i].conf->name);
+		port_key(app->ports[i].conf->name, name, sizeof(name));
+		if (rte_tel_data_add_dict_container(d, name, one, 0) != 0)
+			rte_tel_data_free(one); /* no room for more */
 	}
 }
 
@@ -286,7 +302,8 @@ static void gateway_add(struct rte_tel_data *d, const struct pl_app *app, uint32
 	/* relaxed: see GWID-PUB; idx is below the count that was acquired. */
 	snprintf(name, sizeof(name), "%" PRIu32,
 		 atomic_load_explicit(&app->gateway_ids[idx], memory_order_relaxed));
-	rte_tel_data_add_dict_container(d, name, one, 0);
+	if (rte_tel_data_add_dict_container(d, name, one, 0) != 0)
+		rte_tel_data_free(one);
 }
 
 static int gateways_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)

@@ -166,6 +166,10 @@ static void test_damaged_mark_is_refused_and_kept(void **state)
 		fclose(f);
 		assert_string_equal(text, bad[i]);
 	}
+	assert_int_equal(unlink(mark_path()), 0);
+	assert_int_equal(mkfifo(mark_path(), 0600), 0);
+	assert_int_equal(open_at(&s, WALL_NS, &first),
+			 -EINVAL); /* and does not wait for a writer */
 }
 
 static void test_directory_that_cannot_be_used_is_named(void **state)
