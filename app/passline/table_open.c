@@ -77,10 +77,11 @@ static int table_remove(const struct pl_site *site, const char *why, char *error
 	if (rc == 0 && site->table_fallback_path[0] != '\0')
 		rc = unlink_unused(site->table_fallback_path);
 	if (rc != 0) {
-		snprintf(error, error_size,
-			 "%s, and it cannot be made anew: %s. Give each appliance on this machine a "
-			 "'path' in [table] of its own",
-			 because, rc == -EBUSY ? "another process uses it" : strerror(-rc));
+		snprintf(
+			error, error_size,
+			"%s, and it cannot be made anew: %s. Give each appliance on this machine a "
+			"'path' in [table] of its own",
+			because, rc == -EBUSY ? "another process uses it" : strerror(-rc));
 		return rc;
 	}
 	pl_say("the table that is there is made anew: %s", because);
