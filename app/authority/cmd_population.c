@@ -14,9 +14,11 @@
 
 #include "authority.h"
 #include "base/pl_date.h"
+#include "clock/pl_clock.h"
 #include "population/pl_population.h"
 
-#define GROUP_CERTS  3500000u /* about: groups are of equal width, not of equal count */
+#define TIME_ZONE    "Asia/Seoul" /* the default of a site, too */
+#define GROUP_CERTS  3500000u     /* about: groups are of equal width, not of equal count */
 #define SORT_BITS    8u
 #define SORT_BUCKETS (1u << SORT_BITS)
 #define SIGN         (1ULL << 63) /* the registry orders ids as signed numbers */
@@ -182,7 +184,7 @@ static int issue_all(const struct pl_population_conf *conf, bool epoch_given)
 	struct pl_population_conf with_epoch = *conf;
 	struct pl_population *p = NULL;
 	struct tally t = {0};
-	char error[ERROR_SIZE];
+	char error[ERROR_SIZE], as_of[PL_DATE_TEXT_SIZE];
 	struct authority a;
 	uint8_t newest, mask;
 	bool ok;
@@ -212,14 +214,15 @@ static int issue_all(const struct pl_population_conf *conf, bool epoch_given)
 				 t.segments);
 		return EXIT_FAILED;
 	}
+	pl_date_format(conf->as_of_day, as_of);
 	if (json)
 		printf("{\"issued\": %" PRIu64 ", \"there\": %" PRIu64 ", \"segments\": %" PRIu64
-		       ", \"sequence\": %" PRIu64 ", \"seconds\": %.3f}\n",
-		       t.issued, t.there, t.segments, t.sequence, seconds_since(&t.started));
+		       ", \"sequence\": %" PRIu64 ", \"as_of\": \"%s\", \"seconds\": %.3f}\n",
+		       t.issued, t.there, t.segments, t.sequence, as_of, seconds_since(&t.started));
 	else
-		printf("%" PRIu64 " issued, %" PRIu64 " there already; feed at segment %" PRIu64
-		       "; %.1f s\n",
-		       t.issued, t.there, t.sequence, seconds_since(&t.started));
+		printf("%" PRIu64 " issued, %" PRIu64 " there already, as of %s; feed at segment "
+		       "%" PRIu64 "; %.1f s\n",
+		       t.issued, t.there, as_of, t.sequence, seconds_since(&t.started));
 	return EXIT_DONE;
 }
 
@@ -251,14 +254,16 @@ static int write_csv(const struct pl_population_conf *conf, const char *path)
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }
 
-/** Today, where this machine is. */
-static int32_t local_today(void)
+/** Today at the site, wherever this machine is: what passline-load takes today for, too. */
+static bool site_today(const char *time_zone, int32_t *day)
 {
+	struct pl_clock_zone zone;
 	time_t now = time(NULL);
-	struct tm tm;
 
-	PL_CHECK(localtime_r(&now, &tm) != NULL);
-	return pl_date_to_day(tm.tm_year + 1900, (uint32_t)tm.tm_mon + 1, (uint32_t)tm.tm_mday);
+	if (pl_clock_zone_get(time_zone, now, &zone) != 0)
+		return false;
+	*day = pl_clock_day((uint64_t)now * 1000, &zone);
+	return true;
 }
 
 static int run(int argc, char **argv)
@@ -267,13 +272,14 @@ static int run(int argc, char **argv)
 		{"certs",     required_argument, NULL, 'n'},
 		{"seed",      required_argument, NULL, 's'},
 		{"as-of",     required_argument, NULL, 'a'},
+		{"time-zone", required_argument, NULL, 'z'},
 		{"key-epoch", required_argument, NULL, 'e'},
 		{"doses",     required_argument, NULL, 'D'},
 		{"csv",       required_argument, NULL, 'c'},
 		COMMON_OPTIONS
         };
-	struct pl_population_conf conf = {.as_of_day = local_today()};
-	const char *csv_path = NULL;
+	struct pl_population_conf conf = {.as_of_day = INT32_MIN};
+	const char *csv_path = NULL, *time_zone = TIME_ZONE;
 	bool epoch_given = false;
 	uint64_t epoch;
 	int c;
@@ -299,6 +305,9 @@ static int run(int argc, char **argv)
 			conf.key_epoch = (uint8_t)epoch;
 			epoch_given = true;
 			break;
+		case 'z':
+			time_zone = optarg;
+			break;
 		case 'D':
 			conf.doses_csv_path = optarg;
 			break;
@@ -310,13 +319,16 @@ static int run(int argc, char **argv)
 		return usage("takes no arguments");
 	if (conf.cert_cnt == 0)
 		return usage("expected --certs N");
+	if (conf.as_of_day == INT32_MIN && !site_today(time_zone, &conf.as_of_day))
+		return usage("--time-zone: \"%s\" is not installed; give the day with --as-of",
+			     time_zone);
 	return csv_path != NULL ? write_csv(&conf, csv_path) : issue_all(&conf, epoch_given);
 }
 
 const struct command command_population = {
 	.name = "population",
-	.synopsis =
-		"--certs N [--seed S] [--as-of DATE] [--key-epoch E] [--doses FILE] [--csv FILE]",
+	.synopsis = "--certs N [--seed S] [--as-of DATE] [--time-zone Z] [--key-epoch E] [--doses "
+		    "FILE] [--csv FILE]",
 	.summary = "issue a made-up population with real dose dates",
 	.help = "DESCRIPTION\n"
 		"  Issues N certificates that depend on the seed and the date alone: passline-load "
@@ -332,8 +344,8 @@ const struct command command_population = {
 		"OPTIONS\n"
 		"      --certs N      how many, 1 to 4294967296\n"
 		"      --seed S       another population for each; 0 unless given\n"
-		"      --as-of DATE   YYYY-MM-DD; today, by this machine's time zone, unless "
-		"given\n"
+		"      --as-of DATE   YYYY-MM-DD; today at the site unless given\n"
+		"      --time-zone Z  the site's, in which it is today; Asia/Seoul unless given\n"
 		"      --key-epoch E  token key epoch, 0 to 7; the newest unless given\n"
 		"      --doses FILE   other counts, as lines date,cumulative_doses\n"
 		"      --csv FILE     write them as CSV (- is standard output), and leave the "
