@@ -5,7 +5,8 @@
 - every source file has its licence line;
 - every Python file compiles;
 - a module of lib/ includes no module that lib/meson.build lists after it;
-- headers of DPDK are included only where the EAL may be: EAL_PLACES below;
+- headers of DPDK are included only where the EAL may be: EAL_PLACES below, and the tests that
+  tests/unit/meson.build lists as needing it;
 - lib/ neither prints to stdout nor ends the program (PL_CHECK of base apart);
 - the atomics of lib/ and app/ are those of stdatomic.h, in their _explicit form.
 """
@@ -48,6 +49,13 @@ def module_order():
     return re.findall(r"subdir\('(\w+)'\)", text)
 
 
+def eal_tests():
+    """Sources of the unit tests that are registered as needing the EAL."""
+    text = (ROOT / "tests/unit/meson.build").read_text()
+    lists = re.findall(r"^\s*unit_tests_eal = \{(.*?)^\s*\}", text, re.M | re.S)
+    return tuple(f"tests/unit/{name}_test.c" for name in re.findall(r"'(\w+)':", "".join(lists)))
+
+
 def check_licence(name, text):
     if LICENCE not in "\n".join(text.splitlines()[:3]):
         yield f"{name}:1: no '{LICENCE}' in its first lines"
@@ -69,9 +77,9 @@ def without_comments(text):
     return COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
 
 
-def check_c(name, text, order):
+def check_c(name, text, order, eal_places=EAL_PLACES):
     code = without_comments(text)
-    if not name.startswith(EAL_PLACES):
+    if not name.startswith(eal_places):
         for match in EAL_INCLUDE.finditer(code):
             yield (f"{name}:{line_of(code, match.start())}: {match.group(1)} belongs only in "
                    + ", ".join(EAL_PLACES))
@@ -96,6 +104,7 @@ def check_c(name, text, order):
 
 def main():
     order = module_order()
+    eal_places = EAL_PLACES + eal_tests()
     wrong = []
     for name in tracked():
         raw = (ROOT / name).read_bytes()
@@ -109,7 +118,7 @@ def main():
         if name.endswith(".py") or text.startswith("#!/usr/bin/python3"):
             wrong += check_python(name, text)
         if name.endswith((".c", ".h")):
-            wrong += check_c(name, text, order)
+            wrong += check_c(name, text, order, eal_places)
     print("\n".join(wrong) or "the tree is in order")
     return 1 if wrong else 0
 
