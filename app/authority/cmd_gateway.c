@@ -73,7 +73,9 @@ static int add(const struct pl_registry_gateway *g, const char *out_path)
 		if (rc == -EEXIST || rc == -EINVAL)
 			(void)unlink(path);
 	} else {
-		complain("%s", rc == 1 ? "it has a key of that epoch already" : error);
+		complain("%s", rc == 1 ? "it has a key of that epoch already: name another with "
+					 "--key-epoch"
+				       : error);
 	}
 	if (rc == 0 && out_path != NULL &&
 	    pl_keys_write_file(out_path, &keys->key[0], false, error, sizeof(error)) != 0) {

@@ -45,7 +45,7 @@ static const char help_text[] =
 	"    --file-prefix X  To run beside another DPDK process.\n"
 	"\n"
 	"SIGNALS\n"
-	"    TERM, INT        Say \"draining\" in replies for a while (drain_ms), then stop. A\n"
+	"    TERM, INT        Say \"draining\" in replies for a while (`drain`), then stop. A\n"
 	"                     second one stops at once.\n"
 	"    HUP              Read keys and policy again. If anything in them is wrong, the old\n"
 	"                     ones stay.\n"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 
 #include "config.h"
 #include "ready.h"
+#include "verify/pl_gateway.h"
 
 /* Errors one a line, as many as there is room for. */
 struct complaints {
@@ -33,18 +35,51 @@ static void check_dir(struct complaints *c, const char *path, const char *key, i
 	struct stat st;
 
 	if (stat(path, &st) != 0) {
-		snprintf(what, sizeof(what), "%s (%s): %s: make the directory, or correct the path",
-			 path, key, strerror(errno));
+		snprintf(what, sizeof(what), "%s: %s: %s: make the directory, or correct the path",
+			 key, path, strerror(errno));
 		complain(c, what);
 	} else if (!S_ISDIR(st.st_mode)) {
-		snprintf(what, sizeof(what), "%s (%s) is not a directory", path, key);
+		snprintf(what, sizeof(what), "%s: %s is not a directory", key, path);
 		complain(c, what);
 	} else if (access(path, access_mode) != 0) {
 		snprintf(what, sizeof(what),
-			 "%s (%s): %s: give it to the user that passline runs as", path, key,
+			 "%s: %s: %s: give it to the user that passline runs as", key, path,
 			 strerror(errno));
 		complain(c, what);
 	}
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Each gateway's epochs against what a set of gateways takes, before there is one. */
+static void check_epochs(struct complaints *cs, const struct pl_keys *gateways, const char *dir)
+{
+	char what[PL_SITE_PATH_SIZE + 256];
+	uint32_t *id = calloc(gateways->cnt, sizeof(*id));
+
+	if (id == NULL) {
+		complain(cs, "no memory to compare the gateways' keys");
+		return;
+	}
+	for (uint32_t i = 0; i < gateways->cnt; i++)
+		id[i] = gateways->key[i].gateway_id;
+	qsort(id, gateways->cnt, sizeof(*id), compare_ids);
+	for (uint32_t i = PL_GATEWAY_EPOCHS_MAX; i < gateways->cnt; i++) {
+		/* Once for each gateway: at the first key too many. */
+		if (id[i] != id[i - PL_GATEWAY_EPOCHS_MAX] ||
+		    (i > PL_GATEWAY_EPOCHS_MAX && id[i] == id[i - PL_GATEWAY_EPOCHS_MAX - 1]))
+			continue;
+		snprintf(what, sizeof(what),
+			 "%s: gateway %u has more than %u key epochs: delete the oldest key file",
+			 dir, id[i], PL_GATEWAY_EPOCHS_MAX);
+		complain(cs, what);
+	}
+	free(id);
 }
 
 static void load_keys(struct pl_config *c, struct complaints *cs)
@@ -71,6 +106,8 @@ static void load_keys(struct pl_config *c, struct complaints *cs)
 			 "%s holds no gateway key: nobody could ask. Copy keys there (*.key)",
 			 c->site.gateway_dir);
 		complain(cs, what);
+	} else {
+		check_epochs(cs, c->gateways, c->site.gateway_dir);
 	}
 }
 
@@ -116,8 +153,8 @@ int pl_config_load(struct pl_config *c, const struct pl_args *args, char *error,
 	/* Without a site nothing else is known: its own list of errors stands alone. */
 	if (pl_site_load(args->config_path, &c->site, error, error_size) != 0)
 		return -EINVAL;
-	check_dir(&cs, c->site.feed_dir, "feed dir", R_OK | X_OK);
-	check_dir(&cs, c->site.state_dir, "state_dir", R_OK | W_OK | X_OK);
+	check_dir(&cs, c->site.feed_dir, "[feed] dir", R_OK | X_OK);
+	check_dir(&cs, c->site.state_dir, "[site] state-dir", R_OK | W_OK | X_OK);
 	load_keys(c, &cs);
 	load_policy(c, &cs);
 	check_lcores(c, args, &cs);

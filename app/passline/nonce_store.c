@@ -32,7 +32,7 @@ static int lock(struct pl_nonce_store *s, char *error, size_t error_size)
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	snprintf(error, error_size,
-		 "%s is used by another appliance: each needs a state_dir of its own, for two that "
+		 "%s is used by another appliance: each needs a state-dir of its own, for two that "
 		 "count from one file would use a nonce twice",
 		 s->dir_path);
 	return -EWOULDBLOCK;

@@ -170,8 +170,8 @@ int pl_client_counter_reserve(struct pl_client_counter *c, uint64_t wall_ns, cha
 	int rc = open_locked(c);
 
 	if (rc != 0)
-		return fail(rc, error, error_size, "%s: cannot be opened and locked: %s", c->path,
-			    strerror(-rc));
+		return fail(rc, error, error_size, "%s: cannot be opened and locked: %s%s", c->path,
+			    strerror(-rc), rc == -ENOENT ? "; make its directory" : "");
 	rc = read_next(c, &first, &is_new, error, error_size);
 	if (rc == 0) {
 		if (first < wall_ns)

@@ -156,7 +156,10 @@ int pl_table_attach(const struct pl_table_conf *conf, bool writer, struct pl_tab
 	}
 	rc = writer ? pl_table_writer_take(t) : 0;
 	if (rc != 0) {
-		snprintf(error, error_size, "%s has a writer already", path);
+		snprintf(error, error_size,
+			 "%s has a writer already: another process uses this table, give this "
+			 "one a file of its own",
+			 path);
 		pl_table_close(t);
 		return rc;
 	}
