@@ -17,6 +17,9 @@ from .verify import last_cpu, table_mb
 
 APPLIANCE_IP, LOAD_IP = "10.77.0.1", "10.77.0.2"
 ECHO_MAC = "02:00:00:00:00:02"
+# Datagrams on their way at most in a closed loop: more than the two bursts that keep both sides
+# busy.
+OUTSTANDING = 256
 # Packet buffers of an appliance, of testpmd and of a load.
 BUFFERS_MB = 640
 
@@ -81,6 +84,23 @@ need-synchronised = no
                 f"plperf-{os.getpid()}-{name}", "--single-file-segments", *memory]
 
 
+    def load(self, eal, where, scans, seconds, *options):
+        """Run passline-load as all gateways of the site; its JSON."""
+        state = self.dir / "load-state"
+        state.mkdir(exist_ok=True)
+        command = [self.ctx.program("passline-load"), *eal, "--", *where,
+                   "--key-dir", self.dir / "gateway", "--state-dir", state,
+                   "--token-keys", self.dir / "token", "--certs", self.certs,
+                   "--as-of", self.as_of, "--scans", scans, "--seconds", seconds,
+                   "--warmup", min(0.5, seconds), "--json", *options]
+        # 1: wrong verdicts, which are told.
+        out = self.ctx.run(command, statuses=(0, 1), cpus={0})
+        try:
+            return json.loads(out[out.index("{"):])
+        except ValueError as error:
+            raise SuiteError(f"passline-load: {error}:\n{out}") from None
+
+
 class Peer:
     """Who answers: a process behind the server's end of a memif. A new one for each turn: both poll
     the last core, and a memif whose other end goes away frees its rings under the one that polls
@@ -112,23 +132,12 @@ class Peer:
         raise NotImplementedError
 
     def load(self, scans, seconds, *options):
-        """Drive it; the JSON of passline-load."""
-        site = self.site
-        state = site.dir / "load-state"
-        state.mkdir(exist_ok=True)
+        """Drive it over memif; the JSON of passline-load."""
         vdev = f"net_memif0,role=client,socket={self.socket},socket-abstract=no,zero-copy=yes"
-        command = [site.ctx.program("passline-load"), *site.eal([0], "load"), "--no-telemetry",
-                   "--vdev", vdev, "--", "--dst-ip", APPLIANCE_IP, "--src-ip", LOAD_IP,
-                   "--key-dir", site.dir / "gateway", "--state-dir", state,
-                   "--token-keys", site.dir / "token", "--certs", site.certs,
-                   "--as-of", site.as_of, "--scans", scans, "--seconds", seconds,
-                   "--warmup", min(0.5, seconds), "--json", *self.load_options(), *options]
         with self.on():
-            out = site.ctx.run(command, statuses=(0, 1))  # 1: wrong verdicts, which are told
-        try:
-            return json.loads(out[out.index("{"):])
-        except ValueError as error:
-            raise SuiteError(f"passline-load: {error}:\n{out}") from None
+            return self.site.load([*self.site.eal([0], "load"), "--no-telemetry", "--vdev", vdev],
+                                  ["--dst-ip", APPLIANCE_IP, "--src-ip", LOAD_IP,
+                                   *self.load_options()], scans, seconds, *options)
 
 
 class Appliance(Peer):
@@ -159,3 +168,22 @@ class Testpmd(Peer):
 
     def load_options(self):
         return ["--echo", "--dst-mac", ECHO_MAC]
+
+
+class Sockets:
+    """The same verification behind a socket of the kernel, over loopback. It takes the table that
+    an appliance has left, so one has to have been on before."""
+
+    def __init__(self, site, port=47170):
+        self.site, self.port = site, port
+        self.command = [site.ctx.program("peer_sockets"), "--cpu", last_cpu(), "--port", port,
+                        site.config]
+
+    def load(self, scans, seconds, *options):
+        process = self.site.ctx.spawn(self.command, "peer_sockets")
+        try:
+            process.wait_for("ready", 60)
+            return self.site.load([], ["--sockets", f"127.0.0.1:{self.port}"], scans, seconds,
+                                  *options)
+        finally:
+            process.stop()

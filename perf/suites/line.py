@@ -2,12 +2,10 @@
 """An appliance under load over memif, against testpmd's 5tswap on the same link, in turns."""
 
 from harness import chart, numbers
-from harness.link import Appliance, Site, Testpmd, huge_mb
+from harness.link import OUTSTANDING, Appliance, Site, Testpmd, huge_mb
 from harness.verify import SCANS, SCANS_MAX
 
 SMALL = 1_000_000
-# Datagrams on their way at most: more than the two bursts that keep both sides busy.
-OUTSTANDING = 256
 # Open loop, as shares of the rate that the closed loop found.
 LOADS = (0.5, 0.9)
 GARBAGE_SHARE = 0.9
