@@ -247,7 +247,7 @@ static int state_answer(struct pl_app *app, const char *params, struct rte_tel_d
 	/* As a worker does for each burst. */
 	if (trust != PL_CLOCK_TRUSTED)
 		flags |= PL_FLAG_CLOCK;
-	if (now_s > (uint64_t)as_of + app->config.site.feed_age_s_max)
+	if (pl_feed_is_old(as_of, now_s, app->config.site.feed_age_s_max))
 		flags |= PL_FLAG_FEED_OLD;
 	if (flags & PL_FLAG_LOADING)
 		as_of = 0;

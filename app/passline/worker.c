@@ -136,7 +136,7 @@ static struct pl_now now_make(const struct pl_worker *w, uint64_t now_tsc)
 	/* Both are found here and not told by control, so that they hold if control stands still. */
 	if (!w->clock.trusted)
 		now.flags |= PL_FLAG_CLOCK;
-	if (now.wall_ms / 1000 > (uint64_t)w->as_of + v->feed_age_s_max)
+	if (pl_feed_is_old(w->as_of, now.wall_ms / 1000, v->feed_age_s_max))
 		now.flags |= PL_FLAG_FEED_OLD;
 	if (now.flags & (PL_FLAG_LOADING | PL_FLAG_BUSY | PL_FLAG_DRAINING))
 		now.retry_after_ms = v->retry_after_ms;

@@ -19,6 +19,7 @@
 #define PL_CHORES_US        100u
 #define PL_TX_TRIES_MAX     16u   /* of a transmit ring that takes nothing, before frames drop */
 #define PL_IDLE_POLLS_SLEEP 2000u /* empty polls in a row before a worker may sleep */
+#define PL_FEED_AHEAD_S_MAX 300u  /* how far the authority's clock may be before ours */
 #define PL_GATEWAYS_A_CHORE 16u   /* how many gateways' counts are published each time */
 #define PL_GATEWAY_WORDS    (sizeof(struct pl_gateway_counters) / sizeof(uint64_t))
 
@@ -31,6 +32,13 @@ struct pl_live {
 	_Atomic uint32_t announce_generation PL_SHARED(ctrl, worker); /* a change: announce */
 	_Atomic bool stop PL_SHARED(ctrl, worker);
 };
+
+/** Is a feed as of then so old, at this time, that who is absent from it may be in a newer one? One
+ * from the future is: it was signed by a clock that was wrong, and would be fresh until then. */
+static inline bool pl_feed_is_old(uint32_t as_of, uint64_t now_s, uint32_t age_s_max)
+{
+	return now_s > (uint64_t)as_of + age_s_max || as_of > now_s + PL_FEED_AHEAD_S_MAX;
+}
 
 struct pl_worker {
 	/* The burst. */

@@ -166,7 +166,14 @@ static void test_feed_age_and_clock_are_judged_without_control(void **state)
 	assert_int_equal(now.flags, 0);
 	assert_int_equal(now.as_of, at_s - 100);
 	assert_int_equal(now.retry_after_ms, 0);
-	w->as_of--;
+	/* Signed by a clock that is wrong: not fresh until then, but not to be believed. */
+	w->as_of = (uint32_t)at_s + PL_FEED_AHEAD_S_MAX;
+	assert_int_equal(now_make(w, 0).flags, 0);
+	w->as_of++;
+	assert_int_equal(now_make(w, 0).flags, PL_FLAG_FEED_OLD);
+	w->as_of = UINT32_MAX;
+	assert_int_equal(now_make(w, 0).flags, PL_FLAG_FEED_OLD);
+	w->as_of = (uint32_t)at_s - 101;
 	assert_int_equal(now_make(w, 0).flags, PL_FLAG_FEED_OLD);
 	w->clock.trusted = false;
 	assert_int_equal(now_make(w, 0).flags, PL_FLAG_FEED_OLD | PL_FLAG_CLOCK);
