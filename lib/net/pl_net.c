@@ -292,20 +292,24 @@ void pl_net_parse(const struct pl_net_if *nif, struct pl_net_frame *f)
 void pl_net_ip4_turn(struct pl_net_frame *f, uint32_t total_size, bool offload_csum)
 {
 	struct pl_ip4 *ip = (struct pl_ip4 *)(f->data + f->l2_size);
-	uint32_t src = pl_le32_get(ip->src);
-
-	pl_le32_put(ip->src, pl_le32_get(ip->dst));
-	pl_le32_put(ip->dst, src);
-	ip->tos = 0;
-	pl_be16_put(ip->total, total_size);
+	uint32_t src = pl_le32_get(ip->src), dst = pl_le32_get(ip->dst);
+	uint8_t *words = (uint8_t *)ip;
+	/* Version and size as they were, no type of service. */
+	uint32_t first = ip->ver_ihl | (uint32_t)__builtin_bswap16((uint16_t)total_size) << 16;
 	/* With DF set an identification means nothing: RFC 6864 4.1. */
-	pl_le16_put(ip->id, 0);
-	ip->frag[0] = PL_IP4_DF_BE0;
-	ip->frag[1] = 0;
-	ip->ttl = PL_IP_TTL;
-	pl_le16_put(ip->csum, 0);
+	uint32_t second = (uint32_t)PL_IP4_DF_BE0 << 16;
+	uint32_t third = PL_IP_TTL | (uint32_t)ip->proto << 8;
+	uint64_t sum = (uint64_t)first + second + third + src + dst;
+
+	/* The sum is made of what is at hand: to load what has just been stored in smaller
+	 * pieces stalls. */
 	if (!offload_csum)
-		pl_le16_put(ip->csum, (uint16_t)~pl_csum_fold(pl_csum_add(0, ip, PL_IP4_SIZE)));
+		third |= (uint32_t)(uint16_t)~pl_csum_fold(sum) << 16;
+	pl_le32_put(words, first);
+	pl_le32_put(words + 4, second);
+	pl_le32_put(words + 8, third);
+	pl_le32_put(ip->src, dst);
+	pl_le32_put(ip->dst, src);
 }
 
 static uint64_t udp_turn_ip6(struct pl_net_frame *f, uint32_t l4_size)
@@ -330,7 +334,8 @@ void pl_net_udp_reply(const struct pl_net_if *nif, struct pl_net_frame *f, uint1
 {
 	struct pl_udp *udp = (struct pl_udp *)(f->data + f->l2_size + f->l3_size);
 	uint32_t l4_size = PL_UDP_SIZE + payload_size;
-	uint16_t port, csum;
+	uint32_t ports = pl_le32_get(udp->src);
+	uint16_t csum;
 	uint64_t sum;
 
 	PL_DCHECK(f->kind == PL_NET_UDP);
@@ -342,15 +347,15 @@ void pl_net_udp_reply(const struct pl_net_if *nif, struct pl_net_frame *f, uint1
 		pl_net_ip4_turn(f, PL_IP4_SIZE + l4_size, offload_ip);
 		sum = pl_csum_pseudo4((const struct pl_ip4 *)(f->data + f->l2_size), l4_size);
 	}
-	port = pl_le16_get(udp->src);
-	pl_le16_put(udp->src, pl_le16_get(udp->dst));
-	pl_le16_put(udp->dst, port);
+	ports = ports << 16 | ports >> 16;
+	pl_le32_put(udp->src, ports);
 	pl_be16_put(udp->size, l4_size);
 	if (offload_l4) {
 		pl_le16_put(udp->csum, pl_csum_fold(sum));
 	} else {
-		pl_le16_put(udp->csum, 0);
-		csum = (uint16_t)~pl_csum_fold(pl_csum_add(sum, udp, l4_size));
+		sum += (uint64_t)ports + __builtin_bswap16((uint16_t)l4_size);
+		csum = (uint16_t)~pl_csum_fold(
+			pl_csum_add(sum, f->data + f->payload_off, payload_size));
 		/* A sum of 0 is sent as its other form, for 0 means "none": RFC 768. */
 		pl_le16_put(udp->csum, csum == 0 ? 0xffff : csum);
 	}
