@@ -21,7 +21,9 @@ static bool stopping(const struct pl_loader *l)
 	return atomic_load_explicit(&l->stop, memory_order_relaxed);
 }
 
-/* Removed slots are used again once every worker has passed: that takes microseconds. */
+/* Removed slots are used again once every worker has passed: that takes microseconds. A new
+ * certificate that finds no room is passed over, and only that: the revocation behind it needs
+ * none. */
 static int put_all(struct pl_loader *l, size_t cnt)
 {
 	const struct timespec ts = {.tv_nsec = BLOCKED_WAIT_US * 1000};
@@ -35,10 +37,13 @@ static int put_all(struct pl_loader *l, size_t cnt)
 		at += done;
 		if (ret >= 0)
 			break;
-		if (ret != -EAGAIN || ++waits > BLOCKED_WAIT_MAX || stopping(l)) {
-			l->table_full = ret == -ENOSPC;
-			return ret;
+		if (ret == -ENOSPC) {
+			l->table_full = true;
+			at++;
+			continue;
 		}
+		if (ret != -EAGAIN || ++waits > BLOCKED_WAIT_MAX || stopping(l))
+			return ret;
 		(void)nanosleep(&ts, NULL);
 	}
 	return 0;
@@ -90,7 +95,10 @@ static int apply(void *ctx, const struct pl_feed_segment *seg)
 		ret = put_all(l, cnt);
 	if (ret != 0)
 		return ret;
-	position_set(l, seg);
+	/* A table that lacks certificates does not say that it holds their segment: the next start,
+	 * with more room, applies it again. */
+	if (!l->table_full)
+		position_set(l, seg);
 	/* relaxed, all three: figures for humans. */
 	atomic_fetch_add_explicit(&l->status.record_cnt, record_cnt, memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->status.segment_cnt, 1, memory_order_relaxed);
@@ -117,8 +125,16 @@ static void tell_refusal(struct pl_loader *l, enum pl_feed_error e,
 	memcpy(l->refusal, text, sizeof(text));
 	pl_say("feed %s: %s. The table stays as it is; absent certificates are UNKNOWN",
 	       l->dir_path, text); /* the text begins with the segment's name */
-	if (l->table_full)
-		pl_say("the table is full: raise 'capacity' in [table] and restart");
+}
+
+static void tell_full(struct pl_loader *l)
+{
+	if (!l->table_full || l->full_told)
+		return;
+	l->full_told = true;
+	pl_say("the table is full, new certificates find no room in it and absent ones are "
+	       "UNKNOWN: "
+	       "raise 'capacity' in [table] and restart");
 }
 
 /* Read what is there, then publish what that amounts to. */
@@ -128,7 +144,6 @@ static void read_feed(struct pl_loader *l)
 	uint32_t flags = 0;
 	enum pl_feed_error e;
 
-	l->table_full = false;
 	e = pl_feed_store_read(l->store, &l->pos, apply, l, &report);
 	if (stopping(l))
 		return;
@@ -144,6 +159,7 @@ static void read_feed(struct pl_loader *l)
 	if (l->pos.sequence == 0)
 		flags |= PL_FLAG_LOADING;
 	tell_refusal(l, e, &report);
+	tell_full(l);
 	/* LOAD-PUB release: all that was read is in the table. Pairs: LOAD-GET in control, which
 	 * passes it on by FLAGS-PUB. */
 	atomic_store_explicit(&l->status.flags, flags, memory_order_release);

@@ -48,6 +48,7 @@ struct pl_loader {
 	_Atomic bool stop PL_SHARED(ctrl, loader);
 	bool running;
 	bool table_full PL_OWNED_BY(loader);
+	bool full_told PL_OWNED_BY(loader);
 	char refusal[256] PL_OWNED_BY(loader); /* last one told, not to tell it again and again */
 };
 

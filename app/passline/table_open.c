@@ -37,17 +37,29 @@ static int segment_hash(const char *dir_path, uint64_t sequence, uint8_t hash[PL
 	return n < 0 ? -EIO : 0;
 }
 
-/* Does the table hold this feed up to a segment that is there? */
+/*
+ * Does the table hold this feed? Its segment is there with the same bytes; or it is not there at
+ * all, as when the directory is not mounted yet or was emptied: then the table is the last good
+ * copy, its as-of time tells its age, and a segment that does not follow it will be refused.
+ */
 static bool table_is_of_feed(const struct pl_app *app)
 {
 	union pl_table_position at;
 	uint8_t hash[PL_FEED_HASH_SIZE];
+	int ret;
 
 	pl_table_position_get(app->table, &at);
-	return at.pos.sequence != 0 &&
-	       at.pos.stream_id == app->config.authority->key[0].stream_id &&
-	       segment_hash(app->config.site.feed_dir, at.pos.sequence, hash) == 0 &&
-	       memcmp(hash, at.pos.hash, sizeof(hash)) == 0;
+	if (at.pos.sequence == 0 || at.pos.stream_id != app->config.authority->key[0].stream_id)
+		return false;
+	ret = segment_hash(app->config.site.feed_dir, at.pos.sequence, hash);
+	if (ret == -ENOENT) {
+		pl_say("feed %s lacks segment %" PRIu64
+		       ", which the table holds: going on with the "
+		       "table",
+		       app->config.site.feed_dir, at.pos.sequence);
+		return true;
+	}
+	return ret == 0 && memcmp(hash, at.pos.hash, sizeof(hash)) == 0;
 }
 
 /* @return -EBUSY if another process writes to it. */
