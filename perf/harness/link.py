@@ -19,7 +19,7 @@ APPLIANCE_IP, LOAD_IP = "10.77.0.1", "10.77.0.2"
 ECHO_MAC = "02:00:00:00:00:02"
 # Datagrams on their way at most in a closed loop: more than the two bursts that keep both sides
 # busy.
-OUTSTANDING = 256
+OUTSTANDING = 512
 # Packet buffers of an appliance, of testpmd and of a load.
 BUFFERS_MB = 640
 
