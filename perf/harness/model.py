@@ -21,8 +21,8 @@ import json
 
 LINES_READ_PER_SCAN = 1.2
 LINES_WRITTEN_PER_SCAN = 1.0
-# Random reads that a machine of two 32-core AMD EPYC with 128 threads was made to do by a hash table
-# built for it: Narayanan et al., "DRAMHiT: A Hash Table Architected for the Speed of DRAM" (2023).
+# Random reads a second that 128 AMD threads were made to do by a hash table built for it: DRAMHiT
+# (EuroSys 2023).
 SOCKETS_LINES_PER_S = 1192e6
 WIRE_BITS_PER_S = 100e9
 # Ethernet, IPv4 and UDP headers; preamble, checksum and gap of a frame.
