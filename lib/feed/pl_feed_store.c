@@ -13,21 +13,12 @@
 
 #include "feed/pl_feed_pvt.h"
 
-#define TEMP_NAME_SIZE (PL_FEED_NAME_SIZE + 5u)
+/* The longest of them. */
+#define TEMP_NAME_SIZE (PL_FEED_CHUNK_NAME_SIZE + 5u)
 
-/* One byte over the largest segment, so that a longer file shows itself as longer. */
-#define BUFFER_SIZE (PL_FEED_SEGMENT_SIZE_MAX + PL_CACHE_LINE)
+#define fail pl_feed_store_fail
 
-struct pl_feed_store {
-	int dir_fd;
-	bool write;
-	bool broken; /* an fsync failed: what is on disk is unknown, nothing more is written */
-	uint8_t pubkey[PL_FEED_PUBKEY_SIZE];
-	uint8_t *buffer;
-};
-
-__attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_t error_size,
-						      const char *format, ...)
+int pl_feed_store_fail(int rc, char *error, size_t error_size, const char *format, ...)
 {
 	va_list args;
 
@@ -60,7 +51,7 @@ int pl_feed_store_open(const struct pl_feed_store_conf *conf, struct pl_feed_sto
 					       : strerror(errno));
 		goto err_close;
 	}
-	s->buffer = aligned_alloc(PL_CACHE_LINE, BUFFER_SIZE);
+	s->buffer = aligned_alloc(PL_CACHE_LINE, PL_FEED_BUFFER_SIZE);
 	if (s->buffer == NULL) {
 		rc = fail(-ENOMEM, error, error_size, "%s: out of memory", conf->dir_path);
 		goto err_close;
@@ -84,21 +75,16 @@ void pl_feed_store_close(struct pl_feed_store *s)
 	free(s);
 }
 
-static void report_refusal(struct pl_feed_report *report, const char *name, enum pl_feed_error e,
-			   const char *particulars)
+void pl_feed_store_refuse(struct pl_feed_report *report, const char *name, enum pl_feed_error e,
+			  const char *particulars)
 {
 	snprintf(report->name, sizeof(report->name), "%s", name);
 	snprintf(report->text, sizeof(report->text), "%s: %s%s%s", name, pl_feed_error_text(e),
 		 particulars[0] != '\0' ? ": " : "", particulars);
 }
 
-/**
- * Read one file whole into the buffer. *size is what was read: at most one byte more than the
- * largest segment. particulars is static or strerror()'s.
- * @return PL_FEED_OK; PL_FEED_IO with errno ENOENT kept in *err when there is no such file.
- */
-static enum pl_feed_error load(struct pl_feed_store *s, const char *name, size_t *size, int *err,
-			       const char **particulars)
+enum pl_feed_error pl_feed_store_load(struct pl_feed_store *s, const char *name, size_t *size,
+				      int *err, const char **particulars)
 {
 	enum pl_feed_error e = PL_FEED_OK;
 	struct stat st;
@@ -138,29 +124,41 @@ static enum pl_feed_error load(struct pl_feed_store *s, const char *name, size_t
 	return e;
 }
 
-/** The lowest sequence above `above` that has a file; 0 if none has. */
-static enum pl_feed_error find_above(struct pl_feed_store *s, uint64_t above, uint64_t *sequence)
+int pl_feed_store_each(struct pl_feed_store *s, pl_feed_store_name_fn fn, void *ctx)
 {
 	int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
-	int err;
+	int rc = 0;
 
-	*sequence = 0;
 	if (dir == NULL) {
+		rc = -errno;
 		if (fd >= 0)
 			close(fd);
-		return PL_FEED_IO;
+		return rc;
 	}
-	while (errno = 0, (entry = readdir(dir)) != NULL) {
-		uint64_t seq = pl_feed_name_sequence(entry->d_name);
-
-		if (seq > above && (*sequence == 0 || seq < *sequence))
-			*sequence = seq;
-	}
-	err = errno;
+	while (rc == 0 && (errno = 0, entry = readdir(dir)) != NULL)
+		rc = fn(ctx, entry->d_name);
+	if (rc == 0)
+		rc = -errno;
 	closedir(dir);
-	return err == 0 ? PL_FEED_OK : PL_FEED_IO;
+	return rc;
+}
+
+struct lowest {
+	uint64_t above;
+	uint64_t sequence; /* 0: none */
+};
+
+/** The lowest sequence above `above` that has a file. */
+static int lowest_name(void *ctx, const char *name)
+{
+	struct lowest *l = ctx;
+	uint64_t seq = pl_feed_name_sequence(name);
+
+	if (seq > l->above && (l->sequence == 0 || seq < l->sequence))
+		l->sequence = seq;
+	return 0;
 }
 
 /** No file of the next sequence: the end of the feed, or a hole in it. */
@@ -169,18 +167,19 @@ static enum pl_feed_error at_end(struct pl_feed_store *s, uint64_t next_sequence
 {
 	char name[PL_FEED_NAME_SIZE];
 	char particulars[64];
-	uint64_t found;
+	struct lowest found = {.above = next_sequence};
 
 	pl_feed_name(next_sequence, name);
-	if (find_above(s, next_sequence, &found) != PL_FEED_OK) {
-		report_refusal(report, name, PL_FEED_IO, "the feed directory cannot be listed");
+	if (pl_feed_store_each(s, lowest_name, &found) != 0) {
+		pl_feed_store_refuse(report, name, PL_FEED_IO,
+				     "the feed directory cannot be listed");
 		return PL_FEED_IO;
 	}
-	if (found == 0)
+	if (found.sequence == 0)
 		return PL_FEED_OK;
-	pl_feed_name(found, name);
+	pl_feed_name(found.sequence, name);
 	snprintf(particulars, sizeof(particulars), "%" PRIu64 " is not there", next_sequence);
-	report_refusal(report, name, PL_FEED_GAP, particulars);
+	pl_feed_store_refuse(report, name, PL_FEED_GAP, particulars);
 	return PL_FEED_GAP;
 }
 
@@ -199,7 +198,7 @@ enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_po
 		int err;
 
 		pl_feed_name(pos->sequence + 1, name);
-		e = load(s, name, &size, &err, &particulars);
+		e = pl_feed_store_load(s, name, &size, &err, &particulars);
 		if (e == PL_FEED_IO && err == ENOENT)
 			return at_end(s, pos->sequence + 1, report);
 		if (e == PL_FEED_OK)
@@ -213,7 +212,7 @@ enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_po
 			particulars = says;
 		}
 		if (e != PL_FEED_OK) {
-			report_refusal(report, name, e, particulars);
+			pl_feed_store_refuse(report, name, e, particulars);
 			return e;
 		}
 		pl_feed_advance(pos, &seg);
@@ -225,22 +224,26 @@ enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_po
 #define TEMP_PUT    "tmp" /* a put that is under way */
 #define TEMP_SETTLE "new" /* the copy of one that was interrupted */
 
-static void temp_name(uint64_t sequence, const char *suffix, char name[TEMP_NAME_SIZE])
+static void temp_name(const char *name, const char *suffix, char temp[TEMP_NAME_SIZE])
 {
-	snprintf(name, TEMP_NAME_SIZE, "." PL_FEED_NAME_FORMAT ".%s", sequence, suffix);
+	snprintf(temp, TEMP_NAME_SIZE, ".%s.%s", name, suffix);
 }
 
 static bool is_temp_name(const char *name)
 {
-	char inner[PL_FEED_NAME_SIZE];
+	size_t size = strnlen(name, TEMP_NAME_SIZE);
+	char inner[TEMP_NAME_SIZE];
+	uint64_t sequence;
+	uint32_t chunk_idx;
 
-	if (strnlen(name, TEMP_NAME_SIZE) != TEMP_NAME_SIZE - 1 || name[0] != '.')
+	if (size < 6 || size == TEMP_NAME_SIZE || name[0] != '.' ||
+	    (strcmp(name + size - 4, "." TEMP_PUT) != 0 &&
+	     strcmp(name + size - 4, "." TEMP_SETTLE) != 0))
 		return false;
-	memcpy(inner, name + 1, sizeof(inner) - 1);
-	inner[sizeof(inner) - 1] = '\0';
-	name += PL_FEED_NAME_SIZE;
-	return pl_feed_name_sequence(inner) != 0 &&
-	       (strcmp(name, "." TEMP_PUT) == 0 || strcmp(name, "." TEMP_SETTLE) == 0);
+	memcpy(inner, name + 1, size - 5);
+	inner[size - 5] = '\0';
+	return pl_feed_name_sequence(inner) != 0 ||
+	       pl_feed_chunk_name_parse(inner, &sequence, &chunk_idx);
 }
 
 static int write_all(int fd, const uint8_t *data, size_t size)
@@ -302,7 +305,7 @@ static int put_rename(struct pl_feed_store *s, const char *temp, const char *nam
 int pl_feed_store_put(struct pl_feed_store *s, const uint8_t *data, size_t size, char *error,
 		      size_t error_size)
 {
-	char temp[TEMP_NAME_SIZE], name[PL_FEED_NAME_SIZE];
+	char temp[TEMP_NAME_SIZE], name[PL_FEED_CHUNK_NAME_SIZE];
 	struct pl_feed_header h;
 	struct stat st;
 	int rc;
@@ -313,8 +316,11 @@ int pl_feed_store_put(struct pl_feed_store *s, const uint8_t *data, size_t size,
 			    "the feed directory is not written to after a failed fsync: check the "
 			    "disk, then start again");
 	memcpy(&h, data, sizeof(h));
-	pl_feed_name(h.sequence, name);
-	temp_name(h.sequence, TEMP_PUT, temp);
+	if (h.kind == PL_FEED_SNAPSHOT)
+		pl_feed_chunk_name(h.sequence, h.chunk_idx, name);
+	else
+		pl_feed_name(h.sequence, name);
+	temp_name(name, TEMP_PUT, temp);
 	if (fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return fail(-EEXIST, error, error_size, "%s: is there already", name);
 	rc = put_temp(s, temp, data, size, error, error_size);
@@ -324,26 +330,29 @@ int pl_feed_store_put(struct pl_feed_store *s, const uint8_t *data, size_t size,
 	return rc;
 }
 
+struct delete_temps {
+	struct pl_feed_store *s;
+	const char *keep;
+	int rc;
+};
+
+static int delete_temp(void *ctx, const char *name)
+{
+	struct delete_temps *d = ctx;
+
+	if (is_temp_name(name) && strcmp(name, d->keep) != 0 &&
+	    unlinkat(d->s->dir_fd, name, 0) != 0)
+		d->rc = -errno;
+	return 0;
+}
+
 /** Delete all temporary files but `keep`; no error if there are none. */
 static int delete_temps(struct pl_feed_store *s, const char *keep)
 {
-	int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-	int rc = 0;
+	struct delete_temps d = {.s = s, .keep = keep};
+	int rc = pl_feed_store_each(s, delete_temp, &d);
 
-	if (dir == NULL) {
-		rc = -errno;
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	while ((entry = readdir(dir)) != NULL)
-		if (is_temp_name(entry->d_name) && strcmp(entry->d_name, keep) != 0 &&
-		    unlinkat(s->dir_fd, entry->d_name, 0) != 0)
-			rc = -errno;
-	closedir(dir);
-	return rc;
+	return rc != 0 ? rc : d.rc;
 }
 
 int pl_feed_store_settle(struct pl_feed_store *s, const struct pl_feed_pos *pos, bool *adopted,
@@ -358,14 +367,14 @@ int pl_feed_store_settle(struct pl_feed_store *s, const struct pl_feed_pos *pos,
 
 	PL_CHECK(s->write);
 	*adopted = false;
-	temp_name(pos->sequence + 1, TEMP_PUT, left);
-	temp_name(pos->sequence + 1, TEMP_SETTLE, copy);
 	pl_feed_name(pos->sequence + 1, name);
+	temp_name(name, TEMP_PUT, left);
+	temp_name(name, TEMP_SETTLE, copy);
 	rc = delete_temps(s, left);
 	if (rc != 0)
 		return fail(rc, error, error_size, "cannot delete old temporary files: %s",
 			    strerror(-rc));
-	e = load(s, left, &size, &err, &particulars);
+	e = pl_feed_store_load(s, left, &size, &err, &particulars);
 	if (e == PL_FEED_IO && err == ENOENT)
 		return 0;
 	if (e == PL_FEED_IO)

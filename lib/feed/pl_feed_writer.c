@@ -57,13 +57,30 @@ uint32_t pl_feed_writer_record_cnt(const struct pl_feed_writer *w)
 	return w->record_cnt;
 }
 
-int pl_feed_writer_seal(struct pl_feed_writer *w, const struct pl_feed_pos *pos, uint64_t as_of,
-			const uint8_t seckey[PL_FEED_SECKEY_SIZE], struct pl_feed_segment *seg,
-			const uint8_t **data, size_t *size)
+/** Hash and sign what is in w->data, header included. */
+static void sign(struct pl_feed_writer *w, const struct pl_feed_header *h,
+		 const uint8_t seckey[PL_FEED_SECKEY_SIZE], struct pl_feed_segment *seg,
+		 const uint8_t **data, size_t *size)
 {
 	uint8_t message[PL_FEED_SIGN_SIZE];
 	crypto_generichash_state state;
 	size_t unsigned_size = PL_FEED_HEADER_SIZE + (size_t)w->record_cnt * PL_FEED_RECORD_SIZE;
+
+	memcpy(w->data, h, sizeof(*h));
+	pl_feed_sign_message(w->data, unsigned_size, message, &state);
+	crypto_sign_detached(w->data + unsigned_size, NULL, message, sizeof(message), seckey);
+
+	seg->header = *h;
+	seg->records = (const struct pl_feed_record *)(const void *)(w->data + PL_FEED_HEADER_SIZE);
+	pl_feed_file_hash(&state, w->data + unsigned_size, seg->hash);
+	*data = w->data;
+	*size = unsigned_size + PL_FEED_SIG_SIZE;
+}
+
+int pl_feed_writer_seal(struct pl_feed_writer *w, const struct pl_feed_pos *pos, uint64_t as_of,
+			const uint8_t seckey[PL_FEED_SECKEY_SIZE], struct pl_feed_segment *seg,
+			const uint8_t **data, size_t *size)
+{
 	struct pl_feed_header h = {
 		.version = PL_FEED_FORMAT_VERSION,
 		.kind = PL_FEED_TAIL,
@@ -78,14 +95,36 @@ int pl_feed_writer_seal(struct pl_feed_writer *w, const struct pl_feed_pos *pos,
 		memcpy(h.previous, pos->hash, sizeof(h.previous));
 	if (!pl_feed_header_sound(&h) || as_of < pos->as_of)
 		return -EINVAL;
-	memcpy(w->data, &h, sizeof(h));
-	pl_feed_sign_message(w->data, unsigned_size, message, &state);
-	crypto_sign_detached(w->data + unsigned_size, NULL, message, sizeof(message), seckey);
+	sign(w, &h, seckey, seg, data, size);
+	return 0;
+}
 
-	seg->header = h;
-	seg->records = (const struct pl_feed_record *)(const void *)(w->data + PL_FEED_HEADER_SIZE);
-	pl_feed_file_hash(&state, w->data + unsigned_size, seg->hash);
-	*data = w->data;
-	*size = unsigned_size + PL_FEED_SIG_SIZE;
+int pl_feed_writer_seal_chunk(struct pl_feed_writer *w, const struct pl_feed_chunk_pos *pos,
+			      const uint8_t seckey[PL_FEED_SECKEY_SIZE],
+			      struct pl_feed_segment *seg, const uint8_t **data, size_t *size)
+{
+	const struct pl_feed_snapshot *of = &pos->snapshot;
+	const struct pl_feed_record *records =
+		(const struct pl_feed_record *)(const void *)(w->data + PL_FEED_HEADER_SIZE);
+	struct pl_feed_header h = {
+		.version = PL_FEED_FORMAT_VERSION,
+		.kind = PL_FEED_SNAPSHOT,
+		.record_cnt = w->record_cnt,
+		.stream_id = of->covers.stream_id,
+		.sequence = of->covers.sequence,
+		.as_of = of->covers.as_of,
+		.chunk_idx = pos->chunk_cnt,
+		.chunk_cnt = of->chunk_cnt,
+		.snapshot_record_cnt = of->record_cnt,
+	};
+
+	memcpy(h.magic, PL_FEED_MAGIC, sizeof(h.magic));
+	memcpy(h.covers, of->covers.hash, sizeof(h.covers));
+	if (pos->chunk_cnt != 0)
+		memcpy(h.previous, pos->hash, sizeof(h.previous));
+	if (!pl_feed_header_sound(&h) || pl_feed_chunk_counts(&h, pos) != PL_FEED_OK ||
+	    !pl_feed_records_sorted(records, w->record_cnt, pos->id_last))
+		return -EINVAL;
+	sign(w, &h, seckey, seg, data, size);
 	return 0;
 }

@@ -14,6 +14,27 @@ static uint8_t pubkey[PL_FEED_PUBKEY_SIZE];
 static uint8_t seckey[PL_FEED_SECKEY_SIZE];
 static struct pl_feed_writer *writer;
 
+/* A chunk, at a place in its snapshot where its counts fit. */
+static void check_chunk(const uint8_t *data, size_t size, const struct pl_feed_header *h)
+{
+	struct pl_feed_chunk_pos pos = {.chunk_cnt = h->chunk_idx};
+	uint64_t rest = h->snapshot_record_cnt - h->record_cnt;
+	uint64_t room = (h->chunk_cnt - h->chunk_idx - 1) * (uint64_t)PL_FEED_RECORDS_MAX;
+	struct pl_feed_segment seg, again;
+	const uint8_t *back;
+	size_t back_size;
+
+	pl_feed_snapshot_of(h, &pos.snapshot);
+	pos.record_cnt = rest > room ? rest - room : 0;
+	memcpy(pos.hash, h->previous, sizeof(pos.hash));
+	PL_CHECK(pl_feed_check_chunk(data, size, pubkey, &pos, &seg) == PL_FEED_OK);
+	PL_CHECK(pl_feed_writer_seal_chunk(writer, &pos, seckey, &again, &back, &back_size) == 0);
+	PL_CHECK(back_size == size && memcmp(back, data, size) == 0);
+	PL_CHECK(memcmp(again.hash, seg.hash, sizeof(seg.hash)) == 0);
+	pl_feed_chunk_advance(&pos, &seg);
+	PL_CHECK(pl_feed_check_chunk(data, size, pubkey, &pos, &seg) == PL_FEED_OLD);
+}
+
 static void check_both(const uint8_t *data, size_t size)
 {
 	struct pl_feed_segment seg, again;
@@ -28,6 +49,11 @@ static void check_both(const uint8_t *data, size_t size)
 	for (uint32_t i = 0; i < seg.header.record_cnt; i++)
 		PL_CHECK(pl_feed_writer_add(writer, seg.records[i].cert_id, seg.records[i].facts,
 					    seg.records[i].op) == 0);
+	if (seg.header.kind == PL_FEED_SNAPSHOT) {
+		PL_CHECK(pl_feed_check(data, size, pubkey, &before, &again) == PL_FEED_KIND);
+		check_chunk(data, size, &seg.header);
+		return;
+	}
 	before.stream_id = seg.header.stream_id;
 	before.sequence = seg.header.sequence - 1;
 	before.as_of = seg.header.as_of;

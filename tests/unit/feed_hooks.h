@@ -26,6 +26,7 @@ static int hook_unlinkat(int fd, const char *name, int flags);
 #define renameat(from_fd, a, to_fd, b) hook_renameat(from_fd, a, to_fd, b)
 #define unlinkat(fd, name, flags)      hook_unlinkat(fd, name, flags)
 #include "../../lib/feed/pl_feed_store.c"
+#include "../../lib/feed/pl_feed_snapshot.c"
 #undef write
 #undef fsync
 #undef renameat

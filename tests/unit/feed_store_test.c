@@ -480,7 +480,7 @@ static void test_an_undone_rename_is_done_again(void **state)
 	before = fx.pos;
 	assert_int_equal(put_next(3), 0);
 	published = fx.pos;
-	temp_name(3, TEMP_PUT, temp);
+	temp_name(strrchr(path_of(3), '/') + 1, TEMP_PUT, temp);
 	snprintf(temp_path, sizeof(temp_path), "%s/%s", fx.dir, temp);
 	for (uint32_t die_at = 1; die_at <= 8; die_at++) {
 		pid_t pid;
@@ -514,7 +514,7 @@ static void test_a_leftover_of_another_chain_is_deleted(void **state)
 
 	(void)state;
 	put_cnt(3);
-	temp_name(3, TEMP_PUT, temp);
+	temp_name(strrchr(path_of(3), '/') + 1, TEMP_PUT, temp);
 	snprintf(temp_path, sizeof(temp_path), "%s/%s", fx.dir, temp);
 	assert_int_equal(rename(path_of(3), temp_path), 0);
 	fx.pos.sequence = 2; /* as if 2 had another hash than the leftover names */

@@ -163,9 +163,12 @@ static void test_form_is_told_before_anything_is_believed(void **state)
 	sign_again();
 	assert_int_equal(check(NULL), PL_FEED_VERSION);
 	fresh(NULL);
-	header()->kind = 2;
-	sign_again();
-	assert_int_equal(check(NULL), PL_FEED_VERSION);
+	for (uint16_t kind = 0; kind <= 3; kind += 3) {
+		fresh(NULL);
+		header()->kind = kind;
+		sign_again();
+		assert_int_equal(check(NULL), PL_FEED_VERSION);
+	}
 	fresh(NULL);
 	header()->magic[7] = '\r';
 	sign_again();
@@ -193,6 +196,12 @@ static void test_signed_headers_that_contradict_themselves_are_refused(void **st
 	REFUSED(header()->as_of = UINT32_MAX + 1ULL);
 	REFUSED(header()->zero[0] = 1);
 	REFUSED(header()->zero[sizeof(header()->zero) - 1] = 1);
+	/* What a snapshot's chunk says is nothing that a tail's segment may say. */
+	REFUSED(header()->chunk_idx = 1);
+	REFUSED(header()->chunk_cnt = 1);
+	REFUSED(header()->snapshot_record_cnt = 2);
+	REFUSED(header()->covers[0] = 1);
+	REFUSED(header()->kind = PL_FEED_SNAPSHOT);
 #undef REFUSED
 	fresh(NULL);
 	header()->as_of = UINT32_MAX;
