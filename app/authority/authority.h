@@ -41,7 +41,7 @@ struct command {
 
 extern const struct command command_keygen, command_population, command_issue, command_revoke,
 	command_suspend, command_restore, command_replace, command_publish, command_gateway,
-	command_wallet, command_list, command_show, command_export, command_status;
+	command_token, command_wallet, command_list, command_show, command_export, command_status;
 
 /* The command that runs, for messages; and the options that all commands take. */
 extern const struct command *current;
@@ -91,8 +91,8 @@ void authority_close(struct authority *a);
 /** Commit with the clock's time, and say what was published. @return an exit code. */
 int authority_commit(struct authority *a, bool heartbeat, struct pl_registry_commit *done);
 
-/** The newest token key epoch, and the mask of all; false and a complaint. */
-bool authority_epochs(struct authority *a, uint8_t *newest, uint8_t *mask);
+/** The token key epoch that new certificates get, and the mask of all; false and a complaint. */
+bool authority_epochs(struct authority *a, uint8_t *issuing, uint8_t *mask);
 
 /** A JSON string with its quotes, to stdout. */
 void json_string(const char *text);

@@ -7,27 +7,30 @@
 #include "authority.h"
 
 /** Change the facts of one certificate; complain and @return false if that may not be. */
-typedef bool (*change_fn)(struct pl_cert *c);
+typedef bool (*change_fn)(struct pl_cert *c, uint8_t issuing_epoch);
 
-static bool change_revoke(struct pl_cert *c)
+static bool change_revoke(struct pl_cert *c, uint8_t issuing_epoch)
 {
+	(void)issuing_epoch;
 	c->revoked = true;
 	return true;
 }
 
-static bool change_suspend(struct pl_cert *c)
+static bool change_suspend(struct pl_cert *c, uint8_t issuing_epoch)
 {
+	(void)issuing_epoch;
 	c->suspended = true;
 	return true;
 }
 
-static bool change_restore(struct pl_cert *c)
+static bool change_restore(struct pl_cert *c, uint8_t issuing_epoch)
 {
+	(void)issuing_epoch;
 	c->suspended = false;
 	return true;
 }
 
-static bool change_replace(struct pl_cert *c)
+static bool change_replace(struct pl_cert *c, uint8_t issuing_epoch)
 {
 	if (c->generation == PL_CERT_GENERATION_MAX) {
 		complain("0x%016" PRIx64
@@ -37,10 +40,12 @@ static bool change_replace(struct pl_cert *c)
 		return false;
 	}
 	c->generation++;
+	c->key_epoch = issuing_epoch; /* the new wallet gets a new key anyway */
 	return true;
 }
 
 struct tally {
+	uint8_t issuing_epoch;
 	uint64_t changed;
 	uint64_t unchanged;
 };
@@ -52,7 +57,7 @@ static bool change_one(struct authority *a, uint64_t id, change_fn change, struc
 	uint64_t sequence;
 	int rc = pl_registry_get(a->registry, id, &c, &sequence, error, sizeof(error));
 
-	if (rc == 0 && !change(&c))
+	if (rc == 0 && !change(&c, t->issuing_epoch))
 		return false;
 	if (rc == 0)
 		rc = pl_registry_put(a->registry, &c, error, sizeof(error));
@@ -113,6 +118,7 @@ static int change_all(int argc, char **argv, change_fn change)
 	struct authority a;
 	char error[ERROR_SIZE];
 	uint64_t id;
+	uint8_t mask;
 	bool ok = true;
 	int code = EXIT_FAILED;
 
@@ -125,6 +131,8 @@ static int change_all(int argc, char **argv, change_fn change)
 			return EXIT_USAGE;
 	if (!authority_open(&a, true))
 		return EXIT_FAILED;
+	if (!authority_epochs(&a, &tally.issuing_epoch, &mask))
+		goto out;
 	if (pl_registry_begin(a.registry, error, sizeof(error)) != 0) {
 		complain("%s", error);
 		goto out;

@@ -163,7 +163,7 @@ static int run_status(int argc, char **argv)
 	static const struct option options[] = {COMMON_OPTIONS};
 	const struct pl_feed_pos *pos;
 	struct authority a;
-	uint8_t newest, mask;
+	uint8_t issuing, mask;
 	bool ok;
 
 	while (next_option(argc, argv, options) != -1)
@@ -173,15 +173,15 @@ static int run_status(int argc, char **argv)
 	if (!authority_open(&a, false))
 		return EXIT_FAILED;
 	pos = pl_registry_pos(a.registry);
-	ok = authority_epochs(&a, &newest, &mask);
+	ok = authority_epochs(&a, &issuing, &mask);
 	if (ok && json)
 		printf("{\"stream\": \"%016" PRIx64 "\", \"sequence\": %" PRIu64
 		       ", \"as_of\": %" PRIu64 ", \"key_epoch\": %u}\n",
-		       pos->stream_id, pos->sequence, pos->as_of, newest);
+		       pos->stream_id, pos->sequence, pos->as_of, issuing);
 	else if (ok)
 		printf("stream %016" PRIx64 ", segment %" PRIu64 ", complete up to %" PRIu64
 		       ", token key epoch %u\n",
-		       pos->stream_id, pos->sequence, pos->as_of, newest);
+		       pos->stream_id, pos->sequence, pos->as_of, issuing);
 	authority_close(&a);
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }

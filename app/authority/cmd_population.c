@@ -186,16 +186,16 @@ static int issue_all(const struct pl_population_conf *conf, bool epoch_given)
 	struct tally t = {0};
 	char error[ERROR_SIZE], as_of[PL_DATE_TEXT_SIZE];
 	struct authority a;
-	uint8_t newest, mask;
+	uint8_t issuing, mask;
 	bool ok;
 
 	clock_gettime(CLOCK_MONOTONIC, &t.started);
 	if (!authority_open(&a, true))
 		return EXIT_FAILED;
 	t.sequence = pl_registry_pos(a.registry)->sequence;
-	ok = authority_epochs(&a, &newest, &mask);
+	ok = authority_epochs(&a, &issuing, &mask);
 	if (ok && !epoch_given)
-		with_epoch.key_epoch = newest;
+		with_epoch.key_epoch = issuing;
 	if (ok && (mask >> with_epoch.key_epoch & 1) == 0) {
 		complain("there is no token key epoch %u", with_epoch.key_epoch);
 		ok = false;

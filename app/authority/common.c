@@ -82,7 +82,7 @@ int authority_commit(struct authority *a, bool heartbeat, struct pl_registry_com
 	return EXIT_DONE;
 }
 
-bool authority_epochs(struct authority *a, uint8_t *newest, uint8_t *mask)
+bool authority_epochs(struct authority *a, uint8_t *issuing, uint8_t *mask)
 {
 	char error[ERROR_SIZE];
 
@@ -95,7 +95,10 @@ bool authority_epochs(struct authority *a, uint8_t *newest, uint8_t *mask)
 			 "directory and run it again");
 		return false;
 	}
-	*newest = (uint8_t)(31 - __builtin_clz(*mask));
+	if (pl_registry_epoch_issuing(a->registry, issuing, error, sizeof(error)) != 0) {
+		complain("%s", error);
+		return false;
+	}
 	return true;
 }
 

@@ -9,6 +9,7 @@
 #include "config.h"
 #include "ready.h"
 #include "verify/pl_gateway.h"
+#include "verify/pl_view.h"
 
 /* Errors one a line, as many as there is room for. */
 struct complaints {
@@ -96,6 +97,12 @@ static void load_keys(struct pl_config *c, struct complaints *cs)
 		snprintf(what, sizeof(what),
 			 "%s holds no token key: copy the authority's there (*.key)",
 			 c->site.token_dir);
+		complain(cs, what);
+	} else if (c->tokens->cnt > PL_TOKEN_EPOCHS_HELD_MAX) {
+		snprintf(what, sizeof(what),
+			 "%s has token keys of %u epochs, and no more than %u are served at a "
+			 "time: delete those that the authority has retired",
+			 c->site.token_dir, c->tokens->cnt, PL_TOKEN_EPOCHS_HELD_MAX);
 		complain(cs, what);
 	}
 	if (pl_keys_load_dir(c->site.gateway_dir, PL_KEY_GATEWAY, &c->gateways, what,

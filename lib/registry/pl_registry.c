@@ -62,7 +62,8 @@ static int each_between(struct pl_registry *r, const struct pl_registry_filter *
 				     "SELECT id, facts FROM cert WHERE id BETWEEN ?1 AND ?2"
 				     " AND (?3 = 0 OR facts & 15 = ?3)"
 				     " AND (?4 < 0 OR facts >> 27 & 1 = ?4)"
-				     " AND (?5 < 0 OR facts >> 28 & 1 = ?5) ORDER BY id",
+				     " AND (?5 < 0 OR facts >> 28 & 1 = ?5)"
+				     " AND (?6 = 0 OR ?6 >> (facts >> 20 & 7) & 1) ORDER BY id",
 				     &st, error, error_size);
 	int step = SQLITE_DONE;
 
@@ -73,6 +74,7 @@ static int each_between(struct pl_registry *r, const struct pl_registry_filter *
 	sqlite3_bind_int(st, 3, f->kind);
 	sqlite3_bind_int(st, 4, f->revoked);
 	sqlite3_bind_int(st, 5, f->suspended);
+	sqlite3_bind_int(st, 6, f->epochs);
 	while (rc == 0 && *left > 0 && (step = sqlite3_step(st)) == SQLITE_ROW) {
 		struct pl_cert c = pl_facts_unpack((uint64_t)sqlite3_column_int64(st, 0),
 						   (uint32_t)sqlite3_column_int64(st, 1));

@@ -72,6 +72,7 @@ struct pl_registry_filter {
 	int kind;          /* enum pl_cert_kind, or 0 */
 	int revoked;       /* 0, 1, or -1 */
 	int suspended;     /* 0, 1, or -1 */
+	uint8_t epochs;    /* only under these token key epochs, a bit each; 0: under any */
 	uint64_t id_after; /* only ids above */
 	uint64_t cert_max; /* at most so many, or 0 */
 };
@@ -129,7 +130,11 @@ struct pl_registry_gateway {
 	const char *name;  /* UTF-8 without control characters */
 };
 
-/** @return 0; -EEXIST: that epoch is there, or the id has another name; -EINVAL for a bad name. */
+/** Of a gateway's keys, and of token master keys, at a time: what appliances take. */
+#define PL_REGISTRY_EPOCHS_MAX 2u
+
+/** @return 0; -EEXIST: that epoch is there, or the id has another name; -E2BIG: it has two keys
+ *          already; -EINVAL for a bad name. */
 PL_MUST_USE int pl_registry_gateway_add(struct pl_registry *r, const struct pl_registry_gateway *g,
 					char *error, size_t error_size);
 
@@ -137,9 +142,32 @@ typedef int (*pl_registry_gateway_fn)(void *ctx, const struct pl_registry_gatewa
 PL_MUST_USE int pl_registry_gateway_each(struct pl_registry *r, pl_registry_gateway_fn fn,
 					 void *ctx, char *error, size_t error_size);
 
-/** Token master keys. The newest epoch is the one that new certificates get. */
+/** Take a gateway's key of an epoch out. @return 0; -ENOENT; -EBUSY: it is the only one. */
+PL_MUST_USE int pl_registry_gateway_retire(struct pl_registry *r, uint32_t id, uint8_t key_epoch,
+					   char *error, size_t error_size);
+
+/*
+ * Token master keys. At most PL_REGISTRY_EPOCHS_MAX epochs exist at a time, two of which follow one
+ * another round the circle 0, 1, .. 7, 0; one of them, the issuing one, is what new certificates
+ * get. A new epoch issues only from pl_registry_epoch_use() on, so that its key can be with every
+ * appliance before.
+ */
+
+/** The first epoch issues at once. @return 0; -EEXIST; -E2BIG: two are there already. */
 PL_MUST_USE int pl_registry_epoch_add(struct pl_registry *r, uint8_t epoch, char *error,
 				      size_t error_size);
+/** New certificates get it from now on. @return 0, also if it is so already; -ENOENT. */
+PL_MUST_USE int pl_registry_epoch_use(struct pl_registry *r, uint8_t epoch, char *error,
+				      size_t error_size);
+/** @return 0; -ENOENT; -EBUSY: it is the issuing one, or certificates are under it. */
+PL_MUST_USE int pl_registry_epoch_retire(struct pl_registry *r, uint8_t epoch, char *error,
+					 size_t error_size);
+/** How many certificates are under it; walks over all. */
+PL_MUST_USE int pl_registry_epoch_certs(struct pl_registry *r, uint8_t epoch, uint64_t *cert_cnt,
+					char *error, size_t error_size);
+/** The issuing epoch. @return 0; -ENOENT: there is none yet. */
+PL_MUST_USE int pl_registry_epoch_issuing(struct pl_registry *r, uint8_t *epoch, char *error,
+					  size_t error_size);
 /** Bit e is set if epoch e exists. */
 PL_MUST_USE int pl_registry_epochs(struct pl_registry *r, uint8_t *mask, char *error,
 				   size_t error_size);

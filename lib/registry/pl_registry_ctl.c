@@ -62,6 +62,54 @@ static int run_with(struct pl_registry *r, const char *sql, int64_t a, int64_t b
 	return rc;
 }
 
+/** The one number that a statement with one parameter gives. */
+static int count_of(struct pl_registry *r, const char *sql, int64_t a, uint64_t *cnt, char *error,
+		    size_t error_size)
+{
+	sqlite3_stmt *st;
+	int rc = pl_registry_prepare(r, sql, &st, error, error_size);
+
+	if (rc != 0)
+		return rc;
+	sqlite3_bind_int64(st, 1, a);
+	if (sqlite3_step(st) == SQLITE_ROW)
+		*cnt = (uint64_t)sqlite3_column_int64(st, 0);
+	else
+		rc = pl_registry_sql_failed(r, "counting", error, error_size);
+	sqlite3_finalize(st);
+	return rc;
+}
+
+/** Has the gateway a key of this epoch, and how many has it? */
+static int count_keys(struct pl_registry *r, uint32_t id, uint8_t epoch, uint64_t *has,
+		      uint64_t *all, char *error, size_t error_size)
+{
+	int rc = count_of(r, "SELECT count(*) FROM gateway_key WHERE gateway_id = ?1", id, all,
+			  error, error_size);
+
+	if (rc == 0)
+		rc = count_of(r,
+			      "SELECT count(*) FROM gateway_key WHERE gateway_id = ?1 / 256 "
+			      "AND epoch = ?1 % 256",
+			      (int64_t)id * 256 + epoch, has, error, error_size);
+	return rc;
+}
+
+static int check_key_room(struct pl_registry *r, const struct pl_registry_gateway *g, char *error,
+			  size_t error_size)
+{
+	uint64_t has = 0, all = 0;
+	int rc = count_keys(r, g->id, g->key_epoch, &has, &all, error, error_size);
+
+	if (rc == 0 && has == 0 && all >= PL_REGISTRY_EPOCHS_MAX)
+		return pl_registry_fail(
+			-E2BIG, error, error_size,
+			"gateway %u has keys of %u epochs already, and no more than "
+			"that at a time: retire the old one first (gateway retire)",
+			g->id, PL_REGISTRY_EPOCHS_MAX);
+	return rc;
+}
+
 int pl_registry_gateway_add(struct pl_registry *r, const struct pl_registry_gateway *g, char *error,
 			    size_t error_size)
 {
@@ -75,6 +123,8 @@ int pl_registry_gateway_add(struct pl_registry *r, const struct pl_registry_gate
 			"a gateway's name has 1 to %u bytes and no control characters",
 			PL_REGISTRY_NAME_MAX);
 	rc = check_name(r, g, error, error_size);
+	if (rc == 0)
+		rc = check_key_room(r, g, error, error_size);
 	if (rc == 0)
 		rc = pl_registry_run(r, r->begin, "beginning", error, error_size);
 	if (rc != 0)
@@ -126,15 +176,150 @@ int pl_registry_gateway_each(struct pl_registry *r, pl_registry_gateway_fn fn, v
 	return rc;
 }
 
+int pl_registry_gateway_retire(struct pl_registry *r, uint32_t id, uint8_t key_epoch, char *error,
+			       size_t error_size)
+{
+	uint64_t has = 0, all = 0;
+	int changes = 0;
+	int rc = count_keys(r, id, key_epoch, &has, &all, error, error_size);
+
+	PL_CHECK(r->store != NULL && !r->in_operation);
+	if (rc == 0 && has == 0)
+		return pl_registry_fail(-ENOENT, error, error_size,
+					"gateway %u has no key of epoch %u", id, key_epoch);
+	if (rc == 0 && all == 1)
+		return pl_registry_fail(-EBUSY, error, error_size,
+					"gateway %u has only its key of epoch %u: give it another "
+					"first (gateway rotate)",
+					id, key_epoch);
+	if (rc == 0)
+		rc = run_with(r, "DELETE FROM gateway_key WHERE gateway_id = ?1 AND epoch = ?2", id,
+			      key_epoch, NULL, &changes, error, error_size);
+	return rc;
+}
+
+static int epochs_check_room(struct pl_registry *r, uint8_t epoch, char *error, size_t error_size)
+{
+	uint8_t mask;
+	int rc = pl_registry_epochs(r, &mask, error, error_size);
+
+	if (rc == 0 && (mask >> epoch & 1) != 0)
+		return pl_registry_fail(-EEXIST, error, error_size,
+					"token key epoch %u is there already", epoch);
+	if (rc == 0 && (uint32_t)__builtin_popcount(mask) >= PL_REGISTRY_EPOCHS_MAX)
+		return pl_registry_fail(-E2BIG, error, error_size,
+					"there are %u token key epochs already, and no more than "
+					"that at a time: move the certificates off the old one and "
+					"retire it (token move, token retire)",
+					PL_REGISTRY_EPOCHS_MAX);
+	return rc;
+}
+
 int pl_registry_epoch_add(struct pl_registry *r, uint8_t epoch, char *error, size_t error_size)
 {
 	int changes = 0;
-	int rc = run_with(r, "INSERT OR IGNORE INTO token_epoch (epoch) SELECT ?1 WHERE ?2 = ?2",
-			  epoch, 0, NULL, &changes, error, error_size);
+	int rc = epochs_check_room(r, epoch, error, error_size);
 
-	if (rc == 0 && changes == 0)
-		rc = pl_registry_fail(-EEXIST, error, error_size,
-				      "token key epoch %u is there already", epoch);
+	if (rc == 0)
+		rc = pl_registry_run(r, r->begin, "beginning", error, error_size);
+	if (rc != 0)
+		return rc;
+	rc = run_with(r, "INSERT INTO token_epoch (epoch) SELECT ?1 WHERE ?2 = ?2", epoch, 0, NULL,
+		      &changes, error, error_size);
+	if (rc == 0)
+		rc = run_with(r,
+			      "INSERT OR IGNORE INTO token_issuing (one, epoch) "
+			      "SELECT 1, ?1 WHERE ?2 = ?2",
+			      epoch, 0, NULL, &changes, error, error_size);
+	if (rc == 0)
+		rc = pl_registry_run(r, r->commit, "committing", error, error_size);
+	if (rc != 0 && sqlite3_get_autocommit(r->db) == 0) {
+		(void)sqlite3_step(r->rollback);
+		sqlite3_reset(r->rollback);
+	}
+	return rc;
+}
+
+static int epoch_check_there(struct pl_registry *r, uint8_t epoch, char *error, size_t error_size)
+{
+	uint8_t mask;
+	int rc = pl_registry_epochs(r, &mask, error, error_size);
+
+	if (rc == 0 && (epoch >= 8 || (mask >> epoch & 1) == 0))
+		return pl_registry_fail(-ENOENT, error, error_size,
+					"there is no token key epoch %u", epoch);
+	return rc;
+}
+
+int pl_registry_epoch_use(struct pl_registry *r, uint8_t epoch, char *error, size_t error_size)
+{
+	int changes = 0;
+	int rc = epoch_check_there(r, epoch, error, error_size);
+
+	if (rc == 0)
+		rc = run_with(r, "UPDATE token_issuing SET epoch = ?1 WHERE ?2 = ?2", epoch, 0,
+			      NULL, &changes, error, error_size);
+	return rc;
+}
+
+int pl_registry_epoch_certs(struct pl_registry *r, uint8_t epoch, uint64_t *cert_cnt, char *error,
+			    size_t error_size)
+{
+	return count_of(r, "SELECT count(*) FROM cert WHERE facts >> 20 & 7 = ?1", epoch, cert_cnt,
+			error, error_size);
+}
+
+int pl_registry_epoch_retire(struct pl_registry *r, uint8_t epoch, char *error, size_t error_size)
+{
+	uint64_t cert_cnt = 0;
+	uint8_t issuing = 0;
+	int changes = 0;
+	int rc = epoch_check_there(r, epoch, error, error_size);
+
+	if (rc == 0)
+		rc = pl_registry_epoch_issuing(r, &issuing, error, error_size);
+	if (rc == 0 && issuing == epoch)
+		return pl_registry_fail(-EBUSY, error, error_size,
+					"token key epoch %u is the one that new certificates get: "
+					"make another and use it first (token add, token use)",
+					epoch);
+	if (rc == 0)
+		rc = pl_registry_epoch_certs(r, epoch, &cert_cnt, error, error_size);
+	if (rc == 0 && cert_cnt != 0)
+		return pl_registry_fail(-EBUSY, error, error_size,
+					"%" PRIu64 " certificates are under token key epoch %u: "
+					"move them first (token move)",
+					cert_cnt, epoch);
+	if (rc == 0)
+		rc = run_with(r, "DELETE FROM token_epoch WHERE epoch = ?1 AND ?2 = ?2", epoch, 0,
+			      NULL, &changes, error, error_size);
+	return rc;
+}
+
+int pl_registry_epoch_issuing(struct pl_registry *r, uint8_t *epoch, char *error, size_t error_size)
+{
+	sqlite3_stmt *st;
+	int rc, step;
+
+	/* A database of before epochs could be added has no such table until it is opened for
+	 * writing, and one epoch. */
+	if (sqlite3_prepare_v2(r->db, "SELECT epoch FROM token_issuing", -1, &st, NULL) !=
+	    SQLITE_OK) {
+		rc = pl_registry_prepare(r,
+					 "SELECT max(epoch) FROM token_epoch HAVING count(*) > 0",
+					 &st, error, error_size);
+		if (rc != 0)
+			return rc;
+	}
+	step = sqlite3_step(st);
+	rc = 0;
+	if (step == SQLITE_ROW)
+		*epoch = (uint8_t)sqlite3_column_int(st, 0);
+	else if (step == SQLITE_DONE)
+		rc = pl_registry_fail(-ENOENT, error, error_size, "there is no token key epoch");
+	else
+		rc = pl_registry_sql_failed(r, "reading key epochs", error, error_size);
+	sqlite3_finalize(st);
 	return rc;
 }
 

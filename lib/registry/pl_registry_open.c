@@ -17,36 +17,47 @@
  * no index; printf('0x%016x', id) shows it as everywhere else. cert.sequence names a segment,
  * without a foreign key: the check would cost a look for each of fifty million rows, and both are
  * written in one transaction, here alone. */
-static const char schema[] = "PRAGMA application_id = 1347179079;"
-			     "PRAGMA user_version = 1;"
-			     "CREATE TABLE authority ("
-			     "  one INTEGER PRIMARY KEY CHECK (one = 1),"
-			     "  stream_id INTEGER NOT NULL,"
-			     "  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;"
-			     "CREATE TABLE segment ("
-			     "  sequence INTEGER PRIMARY KEY CHECK (sequence > 0),"
-			     "  hash BLOB NOT NULL CHECK (length(hash) = 32),"
-			     "  as_of INTEGER NOT NULL,"
-			     "  record_cnt INTEGER NOT NULL,"
-			     "  taken_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;"
-			     "CREATE TABLE cert ("
-			     "  id INTEGER PRIMARY KEY CHECK (id <> 0),"
-			     "  facts INTEGER NOT NULL,"
-			     "  sequence INTEGER NOT NULL) STRICT;"
-			     "CREATE TABLE token_epoch ("
-			     "  epoch INTEGER PRIMARY KEY CHECK (epoch BETWEEN 0 AND 7),"
-			     "  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;"
-			     "CREATE TABLE gateway ("
-			     "  id INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 4294967295),"
-			     "  name TEXT NOT NULL UNIQUE,"
-			     "  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;"
-			     "CREATE TABLE gateway_key ("
-			     "  gateway_id INTEGER NOT NULL REFERENCES gateway (id),"
-			     "  epoch INTEGER NOT NULL CHECK (epoch BETWEEN 0 AND 255),"
-			     "  created_at INTEGER NOT NULL DEFAULT (unixepoch()),"
-			     "  PRIMARY KEY (gateway_id, epoch)) STRICT, WITHOUT ROWID;"
-			     "CREATE TABLE kind (kind INTEGER PRIMARY KEY, name TEXT NOT NULL, "
-			     "text TEXT NOT NULL) STRICT;"
+#define ISSUING_TABLE                                \
+	"CREATE TABLE IF NOT EXISTS token_issuing (" \
+	"  one INTEGER PRIMARY KEY CHECK (one = 1)," \
+	"  epoch INTEGER NOT NULL CHECK (epoch BETWEEN 0 AND 7)) STRICT;"
+/* For a database that was made before there was more than one epoch: an older program can go on
+ * with it, so the schema keeps its number. */
+static const char issuing_fill[] =
+	ISSUING_TABLE "INSERT OR IGNORE INTO token_issuing (one, epoch) "
+		      "SELECT 1, max(epoch) FROM token_epoch HAVING count(*) > 0;";
+
+static const char schema[] =
+	"PRAGMA application_id = 1347179079;"
+	"PRAGMA user_version = 1;"
+	"CREATE TABLE authority ("
+	"  one INTEGER PRIMARY KEY CHECK (one = 1),"
+	"  stream_id INTEGER NOT NULL,"
+	"  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;"
+	"CREATE TABLE segment ("
+	"  sequence INTEGER PRIMARY KEY CHECK (sequence > 0),"
+	"  hash BLOB NOT NULL CHECK (length(hash) = 32),"
+	"  as_of INTEGER NOT NULL,"
+	"  record_cnt INTEGER NOT NULL,"
+	"  taken_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;"
+	"CREATE TABLE cert ("
+	"  id INTEGER PRIMARY KEY CHECK (id <> 0),"
+	"  facts INTEGER NOT NULL,"
+	"  sequence INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE token_epoch ("
+	"  epoch INTEGER PRIMARY KEY CHECK (epoch BETWEEN 0 AND 7),"
+	"  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;" ISSUING_TABLE
+	"CREATE TABLE gateway ("
+	"  id INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 4294967295),"
+	"  name TEXT NOT NULL UNIQUE,"
+	"  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;"
+	"CREATE TABLE gateway_key ("
+	"  gateway_id INTEGER NOT NULL REFERENCES gateway (id),"
+	"  epoch INTEGER NOT NULL CHECK (epoch BETWEEN 0 AND 255),"
+	"  created_at INTEGER NOT NULL DEFAULT (unixepoch()),"
+	"  PRIMARY KEY (gateway_id, epoch)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE kind (kind INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+	"text TEXT NOT NULL) STRICT;"
 #define K(id, num, name, text) "INSERT INTO kind VALUES (" #num ", '" name "', '" text "');"
 	PL_CERT_KINDS(K)
 #undef K
@@ -413,6 +424,8 @@ int pl_registry_open(const struct pl_registry_conf *conf, struct pl_registry **o
 			     error_size);
 	if (rc == 0)
 		rc = check_db(r, path, conf->stream_id, error, error_size);
+	if (rc == 0 && write)
+		rc = exec(r, issuing_fill, "opening", error, error_size);
 	if (rc == 0)
 		rc = prepare_all(r, error, error_size);
 	if (rc == 0)

@@ -58,24 +58,26 @@ const char *pl_drop_name(uint32_t drop);
 const char *pl_drop_text(uint32_t drop);
 
 /* C(field, text): plain totals of one worker. */
-#define PL_WORKER_COUNTERS(C)                                               \
-	C(polls, "rx polls")                                                \
-	C(polls_empty, "rx polls that found nothing")                       \
-	C(rx_pkts, "packets received")                                      \
-	C(rx_bytes, "bytes received")                                       \
-	C(tx_pkts, "packets sent")                                          \
-	C(tx_bytes, "bytes sent")                                           \
-	C(replies, "datagrams answered")                                    \
-	C(arp_replies, "ARP requests answered")                             \
-	C(icmp_replies, "echo requests answered, IPv4 and IPv6")            \
-	C(nd_replies, "neighbour solicitations answered")                   \
-	C(error_replies, "datagrams answered with one error for all scans") \
-	C(scans, "scans answered")                                          \
-	C(resends, "scans that were accepted before and came again")        \
-	C(retries, "datagrams that said they were a retry")                 \
-	C(busy_tsc, "cycles spent on polls that found packets")             \
-	C(idle_tsc, "cycles spent on polls that found nothing")             \
-	C(clock_waived, "denials resting on time made UNKNOWN: clock")      \
+#define PL_WORKER_COUNTERS(C)                                                              \
+	C(polls, "rx polls")                                                               \
+	C(polls_empty, "rx polls that found nothing")                                      \
+	C(rx_pkts, "packets received")                                                     \
+	C(rx_bytes, "bytes received")                                                      \
+	C(tx_pkts, "packets sent")                                                         \
+	C(tx_bytes, "bytes sent")                                                          \
+	C(replies, "datagrams answered")                                                   \
+	C(arp_replies, "ARP requests answered")                                            \
+	C(icmp_replies, "echo requests answered, IPv4 and IPv6")                           \
+	C(nd_replies, "neighbour solicitations answered")                                  \
+	C(error_replies, "datagrams answered with one error for all scans")                \
+	C(scans, "scans answered")                                                         \
+	C(resends, "scans that were accepted before and came again")                       \
+	C(retries, "datagrams that said they were a retry")                                \
+	C(busy_tsc, "cycles spent on polls that found packets")                            \
+	C(idle_tsc, "cycles spent on polls that found nothing")                            \
+	C(other_epoch,                                                                     \
+	  "tokens right under another key epoch than the certificate's: wallets to renew") \
+	C(clock_waived, "denials resting on time made UNKNOWN: clock")                     \
 	C(feed_waived, "absent certificates turned into UNKNOWN: feed_old or loading")
 
 /** One worker's counters; the hot ones first. Plain u64 fields only: it is copied as words. */

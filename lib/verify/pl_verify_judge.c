@@ -34,23 +34,67 @@ static enum pl_verdict absent(const struct judge *j, uint8_t found)
 	return j->now->flags & PL_FLAG_FEED_OLD ? PL_V_FEED_OLD : PL_V_UNKNOWN_CERT;
 }
 
-/* All but the replay check. token_ok is meaningless where the key was not held. */
-static enum pl_verdict judge_one(const struct judge *j, const struct pl_table_hit *hit,
-				 bool token_ok, uint32_t shown_at, uint32_t venue_id)
+/* A tag that is not right under the epoch of the facts, or whose key is not held, may be right under
+ * the other epoch that is: while keys are rotated the wallet has its old key still, or its new one
+ * already, and both are its own. The generation is that of the facts, so a wallet that was replaced
+ * gains nothing. Rare, and at most PL_TOKEN_EPOCHS_HELD_MAX - 1 checks of one token. */
+static PL_COLD bool other_epoch_ok(struct pl_verify *v, const struct pl_token_keys *keys,
+				   const struct chunk *c, uint32_t i)
 {
+	uint32_t own = pl_facts_key_epoch(v->hits[i].facts);
+
+	for (uint32_t e = 0; e < PL_CERT_KEY_EPOCH_CNT; e++) {
+		const struct pl_token_batch one = {
+			.cert_id = &c->cert_id[i],
+			.shown_at = &c->shown_at[i],
+			.generation = &v->generation[i],
+			.master0 = &keys->master0[e],
+			.master1 = &keys->master1[e],
+			.tag0 = &c->tag0[i],
+			.tag1 = &c->tag1[i],
+		};
+		uint8_t ok = 0;
+
+		if (e == own || !keys->held[e])
+			continue;
+		v->token_check(&one, 1, &ok);
+		if (ok != 0) {
+			v->counters->other_epoch++;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* PL_V_PASS if the tag is the wallet's. The batch's answer means nothing where the key of the facts'
+ * epoch is not held: it was computed with zeros. */
+static inline enum pl_verdict token_verdict(struct pl_verify *v, const struct pl_token_keys *keys,
+					    const struct chunk *c, uint32_t i)
+{
+	bool held = keys->held[pl_facts_key_epoch(v->hits[i].facts)] != 0;
+
+	if (PL_LIKELY(held && v->token_ok[i]) || other_epoch_ok(v, keys, c, i))
+		return PL_V_PASS;
+	return held ? PL_V_FORGED : PL_V_NO_KEY;
+}
+
+/* All but the replay check. */
+static enum pl_verdict judge_one(const struct judge *j, struct pl_verify *v, const struct chunk *c,
+				 uint32_t i)
+{
+	const struct pl_table_hit *hit = &v->hits[i];
 	enum pl_verdict vd;
 
 	if (PL_UNLIKELY(hit->found != PL_TABLE_FOUND))
 		return absent(j, hit->found);
-	if (PL_UNLIKELY(!j->view->token_keys->held[pl_facts_key_epoch(hit->facts)]))
-		return PL_V_NO_KEY;
-	if (PL_UNLIKELY(!token_ok))
-		return PL_V_FORGED;
+	vd = token_verdict(v, j->view->token_keys, c, i);
+	if (PL_UNLIKELY(vd != PL_V_PASS))
+		return vd;
 	if (PL_UNLIKELY(hit->facts & (PL_FACTS_REVOKED | PL_FACTS_SUSPENDED)))
 		return hit->facts & PL_FACTS_REVOKED ? PL_V_REVOKED : PL_V_SUSPENDED;
-	vd = qr_time(j, shown_at);
+	vd = qr_time(j, c->shown_at[i]);
 	if (PL_LIKELY(vd == PL_V_PASS))
-		vd = pl_policy_judge(j->view->policy, hit->facts, PL_VENUE_CLASS(venue_id),
+		vd = pl_policy_judge(j->view->policy, hit->facts, PL_VENUE_CLASS(c->venue_id[i]),
 				     j->now->today);
 	return vd;
 }
@@ -172,7 +216,7 @@ void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const stru
 		if (PL_UNLIKELY(view->policy->class_not_required[PL_VENUE_CLASS(venue_id)])) {
 			vd = PL_V_NOT_REQUIRED;
 		} else {
-			vd = judge_one(&j, hit, v->token_ok[i], c->shown_at[i], venue_id);
+			vd = judge_one(&j, v, c, i);
 			vd = clock_waive(&j, v->counters, vd);
 			if (PL_LIKELY(vd == PL_V_PASS))
 				vd = replay(v, hit, c->shown_at[i], venue_id, c->scan_id[i],

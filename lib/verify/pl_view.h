@@ -13,6 +13,9 @@
 #include "policy/pl_policy.h"
 #include "verify/pl_gateway.h"
 
+/* Token epochs at a time: one, and during a rotation the next. */
+#define PL_TOKEN_EPOCHS_HELD_MAX 2u
+
 /** Token master keys by epoch, as the two words that lib/token takes. */
 struct pl_token_keys {
 	uint64_t master0[PL_CERT_KEY_EPOCH_CNT];

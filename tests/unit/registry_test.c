@@ -440,16 +440,91 @@ static void test_gateways_have_one_name_and_a_key_an_epoch(void **state)
 
 static void test_key_epochs_are_kept(void **state)
 {
-	uint8_t mask;
+	uint8_t mask, epoch;
 
 	(void)state;
 	assert_int_equal(pl_registry_epochs(fx.registry, &mask, E), 0);
 	assert_int_equal(mask, 0);
-	assert_int_equal(pl_registry_epoch_add(fx.registry, 0, E), 0);
+	assert_int_equal(pl_registry_epoch_issuing(fx.registry, &epoch, E), -ENOENT);
 	assert_int_equal(pl_registry_epoch_add(fx.registry, 7, E), 0);
+	assert_int_equal(pl_registry_epoch_add(fx.registry, 0, E), 0);
 	assert_int_equal(pl_registry_epoch_add(fx.registry, 7, E), -EEXIST);
+	assert_int_equal(pl_registry_epoch_add(fx.registry, 1, E), -E2BIG);
+	assert_non_null(strstr(fx.error, "token retire"));
 	assert_int_equal(pl_registry_epochs(fx.registry, &mask, E), 0);
 	assert_int_equal(mask, 0x81);
+	/* The first is what new certificates get, until told otherwise. */
+	assert_int_equal(pl_registry_epoch_issuing(fx.registry, &epoch, E), 0);
+	assert_int_equal(epoch, 7);
+	assert_int_equal(pl_registry_epoch_retire(fx.registry, 7, E), -EBUSY);
+	assert_int_equal(pl_registry_epoch_use(fx.registry, 3, E), -ENOENT);
+	assert_int_equal(pl_registry_epoch_use(fx.registry, 0, E), 0);
+	assert_int_equal(pl_registry_epoch_issuing(fx.registry, &epoch, E), 0);
+	assert_int_equal(epoch, 0);
+}
+
+static void test_an_epoch_ends_when_no_certificate_is_under_it(void **state)
+{
+	struct pl_cert a = cert(1, 1), b = cert(UINT64_MAX, 1);
+	struct pl_registry_filter filter = {.revoked = -1, .suspended = -1};
+	struct pl_registry_commit done;
+	uint64_t got[3], *at, cnt;
+	uint8_t mask;
+
+	(void)state;
+	a.key_epoch = 6;
+	b.key_epoch = 7;
+	assert_int_equal(pl_registry_epoch_add(fx.registry, 6, E), 0);
+	assert_int_equal(pl_registry_epoch_add(fx.registry, 7, E), 0);
+	assert_int_equal(pl_registry_epoch_use(fx.registry, 7, E), 0);
+	assert_int_equal(pl_registry_begin(fx.registry, E), 0);
+	assert_int_equal(pl_registry_put(fx.registry, &a, E), 0);
+	assert_int_equal(pl_registry_put(fx.registry, &b, E), 0);
+	assert_int_equal(pl_registry_commit(fx.registry, 1000, false, &done, E), 0);
+	filter.epochs = 1u << 6;
+	at = got;
+	assert_int_equal(pl_registry_each(fx.registry, &filter, collect, &at, E), 0);
+	assert_int_equal(at - got, 1);
+	assert_int_equal(got[0], 1);
+	filter.epochs = 1u << 7;
+	at = got;
+	assert_int_equal(pl_registry_each(fx.registry, &filter, collect, &at, E), 0);
+	assert_int_equal(at - got, 1);
+	assert_int_equal(got[0], UINT64_MAX);
+	assert_int_equal(pl_registry_epoch_certs(fx.registry, 6, &cnt, E), 0);
+	assert_int_equal(cnt, 1);
+	assert_int_equal(pl_registry_epoch_retire(fx.registry, 6, E), -EBUSY);
+	assert_non_null(strstr(fx.error, "1 certificates are under token key epoch 6"));
+	a.key_epoch = 7;
+	assert_int_equal(pl_registry_begin(fx.registry, E), 0);
+	assert_int_equal(pl_registry_put(fx.registry, &a, E), 0);
+	assert_int_equal(pl_registry_commit(fx.registry, 1000, false, &done, E), 0);
+	assert_int_equal(pl_registry_epoch_retire(fx.registry, 6, E), 0);
+	assert_int_equal(pl_registry_epoch_retire(fx.registry, 6, E), -ENOENT);
+	assert_int_equal(pl_registry_epochs(fx.registry, &mask, E), 0);
+	assert_int_equal(mask, 1u << 7);
+	assert_int_equal(pl_registry_epoch_add(fx.registry, 0, E), 0);
+}
+
+static void test_a_gateway_keeps_one_key_and_has_two_at_most(void **state)
+{
+	struct pl_registry_gateway g = {.id = 7, .name = "Kakao"};
+	char text[64] = "";
+
+	(void)state;
+	assert_int_equal(pl_registry_gateway_add(fx.registry, &g, E), 0);
+	assert_int_equal(pl_registry_gateway_retire(fx.registry, 7, 0, E), -EBUSY);
+	assert_non_null(strstr(fx.error, "gateway rotate"));
+	g.key_epoch = 1;
+	assert_int_equal(pl_registry_gateway_add(fx.registry, &g, E), 0);
+	g.key_epoch = 2;
+	assert_int_equal(pl_registry_gateway_add(fx.registry, &g, E), -E2BIG);
+	assert_int_equal(pl_registry_gateway_retire(fx.registry, 7, 2, E), -ENOENT);
+	assert_int_equal(pl_registry_gateway_retire(fx.registry, 8, 0, E), -ENOENT);
+	assert_int_equal(pl_registry_gateway_retire(fx.registry, 7, 0, E), 0);
+	assert_int_equal(pl_registry_gateway_add(fx.registry, &g, E), 0);
+	assert_int_equal(pl_registry_gateway_each(fx.registry, gateway_found, text, E), 0);
+	assert_string_equal(text, "7/1=Kakao 7/2=Kakao ");
 }
 
 static void test_one_writer_and_readers_beside_it(void **state)
@@ -711,6 +786,8 @@ int main(void)
 		T(test_certificates_are_walked_in_the_order_of_unsigned_ids),
 		T(test_gateways_have_one_name_and_a_key_an_epoch),
 		T(test_key_epochs_are_kept),
+		T(test_an_epoch_ends_when_no_certificate_is_under_it),
+		T(test_a_gateway_keeps_one_key_and_has_two_at_most),
 		T(test_one_writer_and_readers_beside_it),
 		T(test_files_that_are_no_registry_of_ours_are_refused),
 		T(test_the_file_is_for_its_owner_and_can_be_asked),

@@ -45,7 +45,7 @@ static void token_keys_fill(struct fx *fx)
 		randombytes_buf(fx->master[e], PL_TOKEN_KEY_SIZE);
 		fx->token_keys.master0[e] = pl_le64_get(fx->master[e]);
 		fx->token_keys.master1[e] = pl_le64_get(fx->master[e] + 8);
-		fx->token_keys.held[e] = e != FX_KEY_EPOCH + 1;
+		fx->token_keys.held[e] = e == FX_KEY_EPOCH || e == FX_NEXT_EPOCH;
 	}
 }
 

@@ -18,7 +18,8 @@
 #define FX_CLASS      17u /* needs a pass; accepts all but medical exemptions */
 #define FX_CLASS_FREE 18u /* needs none */
 #define FX_SKEW_S     5u
-#define FX_KEY_EPOCH  3u /* a token epoch that the appliance holds; 4 it does not */
+#define FX_KEY_EPOCH  3u /* a token epoch that the appliance holds */
+#define FX_NEXT_EPOCH 4u /* and the one that it rotates to; it holds no other */
 
 struct fx {
 	struct pl_verify *verify;

@@ -212,11 +212,77 @@ static void test_our_faults_are_unknown(void **state)
 	fx->now.flags = 0;
 
 	no_key.id = 602;
-	no_key.key_epoch = FX_KEY_EPOCH + 1;
+	no_key.key_epoch = FX_NEXT_EPOCH + 1;
 	fx_cert(fx, &no_key);
 	scan = fx_scan(fx, &no_key, FX_NOW_S, 1);
 	assert_verdict(ask(fx, &scan), PL_V_NO_KEY);
 	assert_int_equal(fx->counters.feed_waived, 3);
+}
+
+/* A certificate that was moved to the next key: its wallet's old codes hold while both are held. */
+static void test_both_token_keys_hold_during_a_rotation(void **state)
+{
+	struct fx *fx = *state;
+	struct pl_cert moved = fx_cert_valid(610), old = moved, lost = moved;
+	struct pl_wire_scan scans[40];
+	uint8_t data[PL_WIRE_REQ_SIZE_MAX];
+
+	moved.key_epoch = FX_NEXT_EPOCH;
+	fx_cert(fx, &moved);
+	scans[0] = fx_scan(fx, &old, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scans[0]), PL_V_PASS);
+	scans[0] = fx_scan(fx, &moved, FX_NOW_S + 1, 2);
+	assert_verdict(ask(fx, &scans[0]), PL_V_PASS);
+	assert_int_equal(fx->counters.other_epoch, 1);
+	/* The wallet has its new key, and the feed that says so is still under way. */
+	fx_cert(fx, &old);
+	scans[0] = fx_scan(fx, &moved, FX_NOW_S + 2, 3);
+	assert_verdict(ask(fx, &scans[0]), PL_V_PASS);
+	/* Nor is anyone denied where the new key has not come yet: the old one tells who it is. */
+	fx_cert(fx, &moved);
+	fx->token_keys.held[FX_NEXT_EPOCH] = 0;
+	scans[0] = fx_scan(fx, &old, FX_NOW_S + 3, 4);
+	assert_verdict(ask(fx, &scans[0]), PL_V_PASS);
+	scans[0] = fx_scan(fx, &moved, FX_NOW_S + 4, 5);
+	assert_verdict(ask(fx, &scans[0]), PL_V_NO_KEY);
+	fx->token_keys.held[FX_NEXT_EPOCH] = 1;
+	/* A wallet that was replaced gains nothing, under neither key. */
+	lost.generation = 1;
+	scans[0] = fx_scan(fx, &lost, FX_NOW_S + 4, 6);
+	assert_verdict(ask(fx, &scans[0]), PL_V_FORGED);
+	lost.key_epoch = FX_NEXT_EPOCH;
+	scans[0] = fx_scan(fx, &lost, FX_NOW_S + 4, 7);
+	assert_verdict(ask(fx, &scans[0]), PL_V_FORGED);
+	/* In a full batch each token is looked at by itself. */
+	fx->counters.other_epoch = 0;
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(scans); i++)
+		scans[i] = fx_scan(fx,
+				   i % 3 == 0   ? &old
+				   : i % 3 == 1 ? &moved
+						: &lost,
+				   FX_NOW_S + 5 + i / 10, 100 + i);
+	{
+		struct pl_verify_item it = {.data = data};
+		struct pl_wire_rep_hdr hdr;
+		struct pl_wire_rep_head head;
+
+		it.request_size = fx_request(fx, data, scans, PL_ARRAY_CNT(scans));
+		assert_int_equal(pl_verify_burst(fx->verify, &fx->view, &fx->now, &it, 1), 1);
+		assert_true(fx_reply(fx, data, it.reply_size, &hdr, &head));
+	}
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(scans); i++) {
+		uint32_t word = pl_le32_get(pl_wire_rep_verdicts(data) + i * PL_WIRE_VERDICT_SIZE);
+
+		/* Who is not forged passes, or comes too soon after itself. */
+		assert_int_equal((word & 0xff) == PL_V_FORGED, i % 3 == 2);
+	}
+	assert_int_equal(fx->counters.other_epoch, 14);
+	/* After it the old key's codes are nobody's. */
+	fx->token_keys.held[FX_KEY_EPOCH] = 0;
+	scans[0] = fx_scan(fx, &old, FX_NOW_S + 20, 8);
+	fx->now.wall_ms += 20000;
+	assert_verdict(ask(fx, &scans[0]), PL_V_FORGED);
+	assert_int_equal(fx->counters.other_epoch, 14);
 }
 
 static void test_untrusted_clock_denies_nothing_for_time(void **state)
@@ -590,6 +656,7 @@ int main(void)
 		T(test_replay_and_resend),
 		T(test_only_accepted_scans_are_seen),
 		T(test_our_faults_are_unknown),
+		T(test_both_token_keys_hold_during_a_rotation),
 		T(test_untrusted_clock_denies_nothing_for_time),
 		T(test_not_required_beats_all),
 		T(test_datagram_errors),
