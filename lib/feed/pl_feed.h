@@ -351,6 +351,13 @@ enum pl_feed_error pl_feed_store_snapshot_read(struct pl_feed_store *s,
 					       pl_feed_apply_fn apply, void *ctx,
 					       struct pl_feed_report *report);
 
+/**
+ * Delete the chunks from chunk_idx on of the snapshot that covers `sequence`: what remains of
+ * another attempt to write it. 0 or -errno with error set.
+ */
+PL_MUST_USE int pl_feed_store_snapshot_drop(struct pl_feed_store *s, uint64_t sequence,
+					    uint32_t chunk_idx, char *error, size_t error_size);
+
 /** What pl_feed_store_prune() deleted. */
 struct pl_feed_pruned {
 	uint64_t segment_cnt; /* of the tail */

@@ -331,6 +331,40 @@ static int delete_one(struct prune *p, const char *name, uint64_t *cnt)
 	return 0;
 }
 
+struct drop {
+	struct pl_feed_store *s;
+	uint64_t sequence;
+	uint32_t chunk_idx;
+};
+
+static int drop_name(void *ctx, const char *name)
+{
+	struct drop *d = ctx;
+	uint64_t sequence;
+	uint32_t chunk_idx;
+
+	if (!pl_feed_chunk_name_parse(name, &sequence, &chunk_idx) || sequence != d->sequence ||
+	    chunk_idx < d->chunk_idx)
+		return 0;
+	return unlinkat(d->s->dir_fd, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+int pl_feed_store_snapshot_drop(struct pl_feed_store *s, uint64_t sequence, uint32_t chunk_idx,
+				char *error, size_t error_size)
+{
+	struct drop d = {.s = s, .sequence = sequence, .chunk_idx = chunk_idx};
+	int rc;
+
+	PL_CHECK(s->write);
+	rc = pl_feed_store_each(s, drop_name, &d);
+	if (rc == 0)
+		return 0;
+	return pl_feed_store_fail(rc, error, error_size,
+				  "chunks of the snapshot of segment %" PRIu64
+				  ": cannot delete: %s",
+				  sequence, strerror(-rc));
+}
+
 /** Chunks of older snapshots go at once, for there order does not matter; the tail is noted. */
 static int prune_name(void *ctx, const char *name)
 {

@@ -122,6 +122,43 @@ PL_MUST_USE int pl_registry_commit(struct pl_registry *r, uint64_t now_s, bool h
 				   struct pl_registry_commit *done, char *error, size_t error_size);
 void pl_registry_rollback(struct pl_registry *r);
 
+/* ---- snapshots of the feed ---- */
+
+/** What pl_registry_snapshot() found or wrote. */
+struct pl_registry_snapshot {
+	struct pl_feed_snapshot snapshot;
+	uint32_t written_cnt; /* chunks written by this call: the others were there already */
+};
+
+/**
+ * Write a snapshot of every certificate at the feed's last segment. It counts only when its last
+ * chunk is there; whoever dies on the way, or fails, has it go on from there by calling again
+ * before the next change, and begin anew after it.
+ *
+ * @param chunk_records_max  1 .. PL_FEED_RECORDS_MAX.
+ * @return 0; -ENODATA: nothing was published yet; -E2BIG: more than PL_FEED_CHUNKS_MAX chunks; -EIO
+ * as for pl_registry_commit(); another -errno, error set.
+ */
+PL_MUST_USE int pl_registry_snapshot(struct pl_registry *r, uint32_t chunk_records_max,
+				     struct pl_registry_snapshot *out, char *error,
+				     size_t error_size);
+
+/** What pl_registry_prune() did. */
+struct pl_registry_pruned {
+	struct pl_feed_pruned feed;
+	uint64_t sequence; /* of the oldest segment that is kept; 0: nothing to be pruned */
+};
+
+/**
+ * Delete what the feed has before its keep_cnt-th newest complete snapshot, once that one has been
+ * read from end to end. With fewer snapshots nothing is deleted.
+ *
+ * @param keep_cnt  1 or more.
+ * @return 0; -EBADMSG: the snapshot is damaged, nothing was deleted; another -errno, error set.
+ */
+PL_MUST_USE int pl_registry_prune(struct pl_registry *r, uint32_t keep_cnt,
+				  struct pl_registry_pruned *out, char *error, size_t error_size);
+
 /* ---- gateways and token key epochs: in the database alone, keys are in files ---- */
 
 struct pl_registry_gateway {
