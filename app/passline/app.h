@@ -5,6 +5,7 @@
 
 #include "args.h"
 #include "config.h"
+#include "intake.h"
 #include "loader.h"
 #include "nonce_store.h"
 #include "port/pl_port.h"
@@ -25,9 +26,12 @@ struct pl_app {
 	struct pl_table *table;
 	struct pl_live live;
 	struct pl_view_box views;
+	struct pl_intake_thread intake;
 	struct pl_loader loader;
 	struct pl_nonce_store nonces PL_OWNED_BY(ctrl);
 	bool nonces_open;
+	bool loaded PL_OWNED_BY(ctrl); /* everything that was there when it started */
+	char intake_told[PL_INTAKE_TEXT_SIZE] PL_OWNED_BY(ctrl);
 	uint32_t port_cnt PL_FROZEN_AFTER(start);
 	struct pl_app_port ports[PL_SITE_PORTS_MAX];
 	uint32_t worker_cnt PL_FROZEN_AFTER(start);

@@ -50,6 +50,22 @@ static void check_dir(struct complaints *c, const char *path, const char *key, i
 	}
 }
 
+/* It is made if it is not there; the directory above it is not. */
+static void check_store(struct complaints *cs, const char *path)
+{
+	char above[PL_SITE_PATH_SIZE];
+	char *slash;
+
+	snprintf(above, sizeof(above), "%s", path);
+	slash = strrchr(above, '/');
+	if (access(path, F_OK) == 0 || slash == NULL)
+		check_dir(cs, path, "[feed] store", R_OK | W_OK | X_OK);
+	else {
+		slash[slash == above] = '\0';
+		check_dir(cs, above, "[feed] store: the directory above it", W_OK | X_OK);
+	}
+}
+
 static int compare_ids(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -160,7 +176,9 @@ int pl_config_load(struct pl_config *c, const struct pl_args *args, char *error,
 	/* Without a site nothing else is known: its own list of errors stands alone. */
 	if (pl_site_load(args->config_path, &c->site, error, error_size) != 0)
 		return -EINVAL;
-	check_dir(&cs, c->site.feed_dir, "[feed] dir", R_OK | X_OK);
+	if (c->site.feed_dir[0] != '\0')
+		check_dir(&cs, c->site.feed_dir, "[feed] dir", R_OK | X_OK);
+	check_store(&cs, c->site.feed_store_dir);
 	check_dir(&cs, c->site.state_dir, "[site] state-dir", R_OK | W_OK | X_OK);
 	load_keys(c, &cs);
 	load_policy(c, &cs);

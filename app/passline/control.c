@@ -32,6 +32,28 @@ uint64_t pl_wall_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* What the intake adds to the loader's flags. */
+static uint32_t intake_flags(struct pl_app *app, uint32_t flags)
+{
+	struct pl_intake_status status;
+	/* DIR-IDLE acquire: pairs the release in the intake's thread, so that the status is of after
+	 * the last segment that was found. */
+	bool idle = atomic_load_explicit(&app->intake.dir_idle, memory_order_acquire);
+	uint32_t more = pl_intake_thread_flags(&app->intake, &status);
+
+	if (strcmp(status.text, app->intake_told) != 0) {
+		memcpy(app->intake_told, status.text, sizeof(app->intake_told));
+		pl_say("intake %s%s", status.text[0] != '\0' ? "stopped: " : "goes on",
+		       status.text);
+	}
+	/* Once all that had arrived before the start is in the table, what comes later is news; until
+	 * then it is what was missed. */
+	if (!app->loaded && !(flags & PL_FLAG_LOADING))
+		app->loaded = idle && ((flags | more) & (PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL) ||
+				       status.applied >= status.pos.sequence);
+	return app->loaded ? more : more | PL_FLAG_LOADING;
+}
+
 uint32_t pl_control_flags(struct pl_app *app, bool draining)
 {
 	/* LOAD-GET acquire: pairs LOAD-PUB; passed on by FLAGS-PUB below. */
@@ -39,6 +61,7 @@ uint32_t pl_control_flags(struct pl_app *app, bool draining)
 
 	/* Segments are there that the table does not have: who is absent may be in them, however
 	 * young as_of is. */
+	flags |= intake_flags(app, flags);
 	if (flags & (PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL))
 		flags |= PL_FLAG_FEED_OLD;
 	if (draining)

@@ -158,6 +158,7 @@ static void read_feed(struct pl_loader *l)
 	/* Nothing at all is not an empty feed: it is a feed that has not come yet. */
 	if (l->pos.sequence == 0)
 		flags |= PL_FLAG_LOADING;
+	pl_intake_applied_set(l->intake, l->pos.sequence);
 	tell_refusal(l, e, &report);
 	tell_full(l);
 	/* LOAD-PUB release: all that was read is in the table. Pairs: LOAD-GET in control, which
@@ -169,10 +170,11 @@ static void read_feed(struct pl_loader *l)
  * @return false to stop. */
 static bool wait_for_change(struct pl_loader *l)
 {
-	struct pollfd fds[2] = {
-		{.fd = l->stop_fd,  .events = POLLIN},
-                {.fd = l->watch_fd, .events = POLLIN}
-        };
+	struct pollfd fds[] = {
+		{.fd = l->stop_fd,              .events = POLLIN},
+		{.fd = l->watch_fd,             .events = POLLIN},
+		{.fd = pl_intake_fd(l->intake), .events = POLLIN},
+	};
 	char events[4096];
 
 	(void)poll(fds, PL_ARRAY_CNT(fds), PL_LOADER_POLL_MS);
@@ -182,6 +184,8 @@ static bool wait_for_change(struct pl_loader *l)
 	if (fds[1].revents & POLLIN)
 		while (read(l->watch_fd, events, sizeof(events)) > 0)
 			continue;
+	if (fds[2].revents & POLLIN)
+		(void)!read(fds[2].fd, events, sizeof(uint64_t));
 	return true;
 }
 
@@ -212,17 +216,18 @@ static void resume(struct pl_loader *l)
 	atomic_store_explicit(&l->status.sequence, at.pos.sequence, memory_order_relaxed);
 }
 
-int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_table *table,
-		    struct pl_live *live, char *error, size_t error_size)
+int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_intake *intake,
+		    struct pl_table *table, struct pl_live *live, char *error, size_t error_size)
 {
 	const struct pl_key *authority = &c->authority->key[0];
-	struct pl_feed_store_conf conf = {.dir_path = c->site.feed_dir};
+	struct pl_feed_store_conf conf = {.dir_path = c->site.feed_store_dir};
 	int ret;
 
 	memset(l, 0, sizeof(*l));
+	l->intake = intake;
 	l->table = table;
 	l->live = live;
-	l->dir_path = c->site.feed_dir;
+	l->dir_path = c->site.feed_store_dir;
 	l->pos.stream_id = authority->stream_id;
 	atomic_init(&l->status.flags, PL_FLAG_LOADING);
 	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
@@ -239,10 +244,10 @@ int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_ta
 		goto fail;
 	/* Before the first reading, so that nothing falls between. Without a watch (a file system
 	 * that has none, or the limit on watches) the directory is still looked at now and then. */
-	if (inotify_add_watch(l->watch_fd, c->site.feed_dir,
+	if (inotify_add_watch(l->watch_fd, c->site.feed_store_dir,
 			      IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE) < 0)
-		pl_say("feed %s cannot be watched (%s): it is read every %u s", c->site.feed_dir,
-		       strerror(errno), PL_LOADER_POLL_MS / 1000);
+		pl_say("feed %s cannot be watched (%s): it is read every %u s",
+		       c->site.feed_store_dir, strerror(errno), PL_LOADER_POLL_MS / 1000);
 	resume(l);
 	ret = -rte_ctrl_thread_create(&l->thread, "pl-loader", NULL, loader_main, l);
 	if (ret != 0) {

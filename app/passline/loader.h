@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * The table's one writer: a thread beside the workers, on control's CPU, that applies the feed
- * directory's segments and then follows it.
+ * The table's one writer: a thread beside the workers, on control's CPU, that applies the segments of
+ * the feed store and then follows what the intake adds to it.
  */
 #ifndef PL_LOADER_H
 #define PL_LOADER_H
@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "feed/pl_feed.h"
+#include "intake/pl_intake.h"
 #include "table/pl_table.h"
 #include "worker.h"
 
@@ -38,6 +39,7 @@ struct pl_loader {
 	struct pl_table *table;
 	struct pl_live *live;
 	struct pl_feed_store *store;
+	struct pl_intake *intake; /* which wakes us, and is told how far we have got */
 	struct pl_feed_pos pos PL_OWNED_BY(loader);
 	struct pl_loader_status status PL_SHARED(loader, ctrl);
 	struct pl_table_entry *batch PL_OWNED_BY(loader);
@@ -59,8 +61,8 @@ struct pl_loader {
  * @param table  its writer, from now until pl_loader_stop() no one else writes.
  */
 PL_MUST_USE int pl_loader_start(struct pl_loader *l, const struct pl_config *c,
-				struct pl_table *table, struct pl_live *live, char *error,
-				size_t error_size);
+				struct pl_intake *intake, struct pl_table *table,
+				struct pl_live *live, char *error, size_t error_size);
 /** Waits for the batch under way. Does nothing for a loader that did not start. */
 void pl_loader_stop(struct pl_loader *l);
 

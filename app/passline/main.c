@@ -112,6 +112,9 @@ static int build(struct pl_app *app, char *error, size_t error_size)
 	app->nonces_open = true;
 	atomic_init(&app->live.nonce_limit, app->nonces.limit);
 	atomic_init(&app->live.flags, PL_FLAG_LOADING);
+	ret = pl_intake_thread_open(&app->intake, &app->config, error, error_size);
+	if (ret != 0)
+		return ret;
 	ret = clock_start(app);
 	if (ret != 0) {
 		snprintf(error, error_size, "the clock cannot be read: %s", strerror(-ret));
@@ -138,7 +141,9 @@ static int build(struct pl_app *app, char *error, size_t error_size)
 static void unbuild(struct pl_app *app)
 {
 	pl_telemetry_stop();
+	pl_intake_thread_stop(&app->intake);
 	pl_loader_stop(&app->loader);
+	pl_intake_thread_close(&app->intake);
 	pl_ports_close(app);
 	pl_workers_destroy(app);
 	if (app->views.qsbr != NULL)
@@ -161,8 +166,10 @@ static int serve(struct pl_app *app, char *error, size_t error_size)
 	if (pl_workers_launch(app, error, error_size) != 0)
 		goto stop;
 	pl_ready_answering(app);
-	if (pl_loader_start(&app->loader, &app->config, app->table, &app->live, error,
-			    error_size) != 0)
+	if (pl_loader_start(&app->loader, &app->config, app->intake.in, app->table, &app->live,
+			    error, error_size) != 0)
+		goto stop;
+	if (pl_intake_thread_start(&app->intake, error, error_size) != 0)
 		goto stop;
 	if (pl_telemetry_start(app) != 0) {
 		snprintf(error, error_size, "telemetry commands cannot be registered");

@@ -23,8 +23,8 @@ void pl_say(const char *format, ...)
 
 void pl_ready_answering(const struct pl_app *app)
 {
-	pl_say("answering, loading feed %s", app->config.site.feed_dir);
-	(void)sd_notifyf(0, "STATUS=answering, loading feed %s", app->config.site.feed_dir);
+	pl_say("answering, loading feed %s", app->config.site.feed_store_dir);
+	(void)sd_notifyf(0, "STATUS=answering, loading feed %s", app->config.site.feed_store_dir);
 }
 
 void pl_ready_loading(uint64_t record_cnt)

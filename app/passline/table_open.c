@@ -51,12 +51,12 @@ static bool table_is_of_feed(const struct pl_app *app)
 	pl_table_position_get(app->table, &at);
 	if (at.pos.sequence == 0 || at.pos.stream_id != app->config.authority->key[0].stream_id)
 		return false;
-	ret = segment_hash(app->config.site.feed_dir, at.pos.sequence, hash);
+	ret = segment_hash(app->config.site.feed_store_dir, at.pos.sequence, hash);
 	if (ret == -ENOENT) {
 		pl_say("feed %s lacks segment %" PRIu64
 		       ", which the table holds: going on with the "
 		       "table",
-		       app->config.site.feed_dir, at.pos.sequence);
+		       app->config.site.feed_store_dir, at.pos.sequence);
 		return true;
 	}
 	return ret == 0 && memcmp(hash, at.pos.hash, sizeof(hash)) == 0;

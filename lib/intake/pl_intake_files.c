@@ -120,6 +120,20 @@ int pl_intake_files_end(const struct pl_intake_files *f, uint64_t *end, bool *be
 	return rc;
 }
 
+int pl_intake_files_above(const struct pl_intake_files *f, uint64_t above, uint64_t *sequence)
+{
+	uint64_t *sequences;
+	size_t cnt;
+	int rc = list(f, &sequences, &cnt);
+
+	*sequence = 0;
+	for (size_t i = 0; rc == 0 && i < cnt; i++)
+		if (sequences[i] > above && (*sequence == 0 || sequences[i] < *sequence))
+			*sequence = sequences[i];
+	free(sequences);
+	return rc;
+}
+
 int pl_intake_file_load(int dir_fd, const char *name, uint8_t **data, size_t *size)
 {
 	/* O_NONBLOCK: opening a fifo must not wait for its writer. */

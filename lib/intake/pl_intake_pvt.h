@@ -24,6 +24,10 @@ void pl_intake_files_close(struct pl_intake_files *f);
  */
 PL_MUST_USE int pl_intake_files_end(const struct pl_intake_files *f, uint64_t *end, bool *beyond);
 
+/** The lowest sequence above `above` that has a file; 0 if none has. */
+PL_MUST_USE int pl_intake_files_above(const struct pl_intake_files *f, uint64_t above,
+				      uint64_t *sequence);
+
 /** Check one file by itself; *pos is then the position after it. */
 enum pl_feed_error pl_intake_files_check(const struct pl_intake_files *f, uint64_t sequence,
 					 const uint8_t pubkey[PL_FEED_PUBKEY_SIZE],

@@ -4,9 +4,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <netdb.h>
 
 #include "clock/pl_clock.h"
 #include "conf/pl_conf.h"
+#include "intake/pl_intake.h"
 #include "table/pl_table.h"
 #include "wire/pl_wire.h"
 
@@ -235,19 +237,68 @@ static void read_required_path(struct pl_conf *c, struct pl_conf_section *s, con
 		pl_conf_path(c, s, key, "", path, PL_SITE_PATH_SIZE);
 }
 
+/* "ADDR:PORT", with an IPv6 address in brackets. */
+static void read_listen(struct pl_conf *c, struct pl_conf_section *s, struct pl_site *site)
+{
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+				 .ai_socktype = SOCK_STREAM};
+	char text[PL_SITE_NAME_SIZE], *host = text, *port;
+	struct pl_conf_item *item = pl_conf_find(c, s, "listen");
+	struct addrinfo *found = NULL;
+	uint64_t number = 0;
+
+	if (item == NULL)
+		return;
+	pl_conf_text(c, s, "listen", "", text, sizeof(text));
+	port = strrchr(text, ':');
+	if (port != NULL) {
+		*port++ = '\0';
+		if (text[0] == '[' && port - text > 2 && port[-2] == ']') {
+			host = text + 1;
+			port[-2] = '\0';
+			hints.ai_family = AF_INET6;
+		} else {
+			hints.ai_family = AF_INET;
+		}
+	}
+	if (port == NULL || !pl_conf_parse_number(port, &number) || number == 0 ||
+	    number > UINT16_MAX || getaddrinfo(host, port, &hints, &found) != 0) {
+		pl_conf_error(c, s, item,
+			      "\"%.60s\" is not an address and a TCP port, such as 192.0.2.1:%u or "
+			      "[2001:db8::1]:%u",
+			      item->value, PL_SITE_FEED_PORT, PL_SITE_FEED_PORT);
+		return;
+	}
+	memcpy(&site->feed_listen, found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+}
+
+static void read_feed(struct pl_conf *c, struct pl_site *site)
+{
+	struct pl_conf_section *s = pl_conf_section(c, "feed");
+	char store[PL_SITE_PATH_SIZE + 8];
+
+	if (snprintf(store, sizeof(store), "%s/feed", site->state_dir) >= (int)PL_SITE_PATH_SIZE)
+		pl_conf_error(c, s, NULL, "the path of [site] state-dir is too long");
+	pl_conf_path(c, s, "store", store, site->feed_store_dir, sizeof(site->feed_store_dir));
+	pl_conf_path(c, s, "dir", "", site->feed_dir, sizeof(site->feed_dir));
+	site->feed_certs_per_s_max =
+		pl_conf_count(c, s, "rate", PL_INTAKE_RATE, PL_INTAKE_RATE_MIN, PL_INTAKE_RATE_MAX);
+	site->feed_age_s_max = (uint32_t)pl_conf_duration_s(c, s, "age-max", D_S, 1, 30 * D_S);
+	read_listen(c, s, site);
+}
+
 static void read_keys_and_feed(struct pl_conf *c, struct pl_site *site)
 {
 	struct pl_conf_section *s = pl_conf_section_required(c, "keys");
-	const char *dirs[] = {site->token_dir, site->gateway_dir, site->feed_dir};
-	const char *keys[] = {"token-dir", "gateway-dir", "[feed] dir"};
+	const char *dirs[] = {site->token_dir, site->gateway_dir, site->feed_dir,
+			      site->feed_store_dir};
+	const char *keys[] = {"token-dir", "gateway-dir", "[feed] dir", "[feed] store"};
 
 	read_required_path(c, s, "authority", site->authority_path);
 	read_required_path(c, s, "token-dir", site->token_dir);
 	read_required_path(c, s, "gateway-dir", site->gateway_dir);
-
-	s = pl_conf_section_required(c, "feed");
-	read_required_path(c, s, "dir", site->feed_dir);
-	site->feed_age_s_max = (uint32_t)pl_conf_duration_s(c, s, "age-max", D_S, 1, 30 * D_S);
+	read_feed(c, site);
 	for (size_t i = 0; i < PL_ARRAY_CNT(dirs); i++)
 		for (size_t k = 0; k < i; k++)
 			if (*dirs[i] != '\0' && strcmp(dirs[i], dirs[k]) == 0)

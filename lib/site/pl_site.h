@@ -7,6 +7,8 @@
 #ifndef PL_SITE_H
 #define PL_SITE_H
 
+#include <sys/socket.h>
+
 #include "base/pl_base.h"
 #include "net/pl_net.h"
 
@@ -17,6 +19,7 @@
 #define PL_SITE_APPLIANCE_ID_MAX ((1u << 24) - 1)
 #define PL_SITE_NAME_SIZE        64u
 #define PL_SITE_PATH_SIZE        1024u /* with its NUL */
+#define PL_SITE_FEED_PORT        4718u /* TCP, where segments are pushed to */
 #define PL_SITE_ERROR_SIZE       8192u /* room for every error that one file is told at once */
 
 /** One ethdev port. */
@@ -62,7 +65,10 @@ struct pl_site {
 	char gateway_dir[PL_SITE_PATH_SIZE];
 
 	/* [feed] */
-	char feed_dir[PL_SITE_PATH_SIZE];
+	char feed_store_dir[PL_SITE_PATH_SIZE]; /* the appliance's own segments; made if absent */
+	char feed_dir[PL_SITE_PATH_SIZE];       /* where others put segments; "": nowhere */
+	struct sockaddr_storage feed_listen;    /* where the authority connects to; family 0: off */
+	uint64_t feed_certs_per_s_max;
 	uint32_t feed_age_s_max; /* feed older than this: an absent certificate is UNKNOWN */
 
 	/* [table] */

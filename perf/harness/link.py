@@ -59,7 +59,7 @@ authority = {self.dir}/authority-public.key
 token-dir = {self.dir}/token
 gateway-dir = {self.dir}/gateway
 [feed]
-dir = {self.dir}/feed
+store = {self.dir}/feed
 [table]
 capacity = {max(certs, 1000)}
 memory = {"hugepages" if huge else "pages"}

@@ -39,7 +39,7 @@ static void check_site(const struct pl_site *s)
 	}
 	PL_CHECK(queue_cnt == s->queue_cnt && queue_cnt <= PL_SITE_QUEUES_MAX);
 	PL_CHECK(s->authority_path[0] != '\0' && s->token_dir[0] != '\0');
-	PL_CHECK(s->gateway_dir[0] != '\0' && s->feed_dir[0] != '\0');
+	PL_CHECK(s->gateway_dir[0] != '\0' && s->feed_store_dir[0] != '\0');
 	PL_CHECK(is_text(s->table_path, sizeof(s->table_path)) && s->table_path[0] != '\0');
 	PL_CHECK(s->table_capacity >= 1000 && s->feed_age_s_max >= 1 && s->step_ms_max >= 10);
 	PL_CHECK((s->table_memory == PL_SITE_MEMORY_AUTO) == (s->table_fallback_path[0] != '\0'));

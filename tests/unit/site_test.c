@@ -52,7 +52,10 @@ static void test_defaults(void **state)
 	assert_string_equal(site.authority_path, "/etc/x/a.pub");
 	assert_string_equal(site.token_dir, "/etc/x/t");
 	assert_string_equal(site.gateway_dir, "/etc/x/g");
+	assert_string_equal(site.feed_store_dir, "/var/lib/passline/feed");
 	assert_string_equal(site.feed_dir, "/etc/x/f");
+	assert_int_equal(site.feed_listen.ss_family, AF_UNSPEC);
+	assert_int_equal(site.feed_certs_per_s_max, 4000000);
 	assert_int_equal(site.feed_age_s_max, 86400);
 	assert_int_equal(site.table_capacity, 1000);
 	assert_int_equal(site.table_memory, PL_SITE_MEMORY_AUTO);
@@ -79,6 +82,7 @@ static void test_everything_said(void **state)
 		      "state-dir = state\n" PORT "[port p1]\ndevice = 0000:01:00.0\nqueues = "
 		      "29\nvlan = 4094\nudp-port = 65535\n"
 		      "garp = no\naddresses = 10.0.0.1/31 fd00::1/64, 192.168.1.2/32\n" KEYS FEED
+		      "store = s\nlisten = [fd00::5]:4718\nrate = 20k\n"
 		      "age-max = 1 h\n"
 		      "[table]\ncapacity = 50M\nmemory = pages\nnuma-node = 1\n"
 		      "[policy]\nfile = /etc/policy.ini\n"
@@ -101,6 +105,10 @@ static void test_everything_said(void **state)
 	assert_int_equal(site.ports[1].net.ip6_cnt, 1);
 	assert_int_equal(inet_pton(AF_INET6, "fd00::1", ip6), 1);
 	assert_memory_equal(site.ports[1].net.ip6[0], ip6, 16);
+	assert_string_equal(site.feed_store_dir, "/etc/x/s");
+	assert_int_equal(site.feed_listen.ss_family, AF_INET6);
+	assert_int_equal(((struct sockaddr_in6 *)&site.feed_listen)->sin6_port, htons(4718));
+	assert_int_equal(site.feed_certs_per_s_max, 20000);
 	assert_int_equal(site.feed_age_s_max, 3600);
 	assert_int_equal(site.table_capacity, 50000000);
 	assert_int_equal(site.table_memory, PL_SITE_MEMORY_PAGES);
@@ -126,7 +134,6 @@ static void test_faults_are_told(void **state)
 	} cases[] = {
 		{"",												"section [site] is missing"         },
 		{"",												"section [keys] is missing"         },
-		{"",												"section [feed] is missing"         },
 		{"",												"section [table] is missing"        },
 		{"",												"no [port NAME]"                    },
 		{"[site]\ntime-zone = UTC\n" PORT REST,
@@ -171,6 +178,25 @@ static void test_faults_are_told(void **state)
 		{SITE PORT KEYS FEED "[table]\ncapacity = 1k\npath = t/\n",                                         "name a file in it"                 },
 		{SITE PORT KEYS FEED "[table]\ncapacity = 1k\nmemory = some\n",
 		 "is not auto or hugepages or pages"												    },
+		{SITE PORT KEYS FEED "store = f\n" TABLE,
+		 "[feed] dir and [feed] store are both /etc/x/f"											},
+		{SITE PORT KEYS "[feed]\nstore = g\n" TABLE,
+		 "gateway-dir and [feed] store are both"												},
+		{SITE PORT KEYS "[feed]\nrate = 9999\n" TABLE,                                                      "10 k to 1 G"                       },
+		{SITE PORT KEYS "[feed]\nlisten = 4718\n" TABLE,
+		 "such as 192.0.2.1:4718 or [2001:db8::1]:4718"											 },
+		{SITE PORT KEYS "[feed]\nlisten = host:4718\n" TABLE,
+		 "is not an address and a TCP port"												     },
+		{SITE PORT KEYS "[feed]\nlisten = 10.0.0.1:0\n" TABLE,
+		 "is not an address and a TCP port"												     },
+		{SITE PORT KEYS "[feed]\nlisten = 10.0.0.1:65536\n" TABLE,
+		 "is not an address and a TCP port"												     },
+		{SITE PORT KEYS "[feed]\nlisten = fd00::1:4718\n" TABLE,
+		 "is not an address and a TCP port"												     },
+		{SITE PORT KEYS "[feed]\nlisten = [10.0.0.1]:4718\n" TABLE,
+		 "is not an address and a TCP port"												     },
+		{SITE PORT KEYS "[feed]\nlisten = [fd00::1]\n" TABLE,
+		 "is not an address and a TCP port"												     },
 		{SITE PORT KEYS FEED "age-max = 30\n" TABLE,                                                        "1 s to 30 d"                       },
 		{LEAST "[limits]\nretry-after = 61 s\n",							    "10 ms to 1 min"                    },
 		{LEAST "[clock]\nstep-max = 0 ms\n",								"10 ms to 10 s"                     },
@@ -288,7 +314,7 @@ static void test_all_errors_come_at_once(void **state)
 			 -EINVAL);
 	for (const char *s = error; (s = strchr(s, '\n')) != NULL; s++)
 		lines++;
-	assert_int_equal(lines, 10);
+	assert_int_equal(lines, 9);
 }
 
 static void test_shipped_example_is_right(void **state)
@@ -330,7 +356,8 @@ static void test_examples_comments_show_the_defaults(void **state)
 		/* Of these the example shows an example. */
 		if (key_size != 0 && strncmp(at + 2 + key_size, " = ", 3) == 0 &&
 		    strncmp(at + 2, "vlan", 4) != 0 && strncmp(at + 2, "numa-node", 9) != 0 &&
-		    strncmp(at + 2, "file", 4) != 0 && strncmp(at + 2, "idle-us", 7) != 0)
+		    strncmp(at + 2, "file", 4) != 0 && strncmp(at + 2, "dir", 3) != 0 &&
+		    strncmp(at + 2, "listen", 6) != 0 && strncmp(at + 2, "idle-us", 7) != 0)
 			at[1] = ' ';
 		at++;
 	}
@@ -365,7 +392,7 @@ static void test_reference_has_every_key(void **state)
 			fail_msg("docs/configuration.md has no row for %.*s", (int)size, key);
 	}
 	fclose(f);
-	assert_int_equal(keys_cnt, 28);
+	assert_int_equal(keys_cnt, 31);
 }
 
 int main(void)

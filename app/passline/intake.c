@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "intake.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_lcore.h>
+
+#include "ready.h"
+#include "wire/pl_wire.h"
+
+uint32_t pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out)
+{
+	pl_intake_status_get(t->in, out);
+	/* relaxed: a state for humans and for the next tick; nothing is read because of it. */
+	return out->broken || out->unstored || out->behind ||
+			       atomic_load_explicit(&t->dir_stuck, memory_order_relaxed)
+		       ? PL_FLAG_INTAKE
+		       : 0;
+}
+
+static void tell(struct pl_intake_thread *t, const struct pl_intake_dir_status *s)
+{
+	if (strcmp(s->text, t->told) == 0)
+		return;
+	if (s->text[0] != '\0')
+		pl_say("intake: %s: %s. It stays there; absent certificates are UNKNOWN",
+		       t->dir_path, s->text);
+	else
+		pl_say("intake: %s goes on", t->dir_path);
+	snprintf(t->told, sizeof(t->told), "%s", s->text);
+}
+
+static uint32_t dir_work(struct pl_intake_thread *t)
+{
+	const struct pl_intake_dir_status *s;
+	uint32_t wait_ms;
+
+	if (t->dir == NULL)
+		return PL_INTAKE_DIR_POLL_MS;
+	wait_ms = pl_intake_dir_work(t->dir);
+	s = pl_intake_dir_status_get(t->dir);
+	tell(t, s);
+	atomic_store_explicit(&t->dir_stuck, s->stuck, memory_order_relaxed); /* see above */
+	/* DIR-IDLE release: what was taken before is in the intake's status. Pairs: DIR-IDLE acquire
+	 * in control. */
+	atomic_store_explicit(&t->dir_idle, s->idle, memory_order_release);
+	return wait_ms;
+}
+
+static void *intake_main(void *ctx)
+{
+	struct pl_intake_thread *t = ctx;
+	struct pollfd fds[2] = {
+		{.fd = t->stop_fd,				     .events = POLLIN},
+		{.fd = t->dir != NULL ? pl_intake_dir_fd(t->dir) : -1, .events = POLLIN},
+	};
+
+	/* relaxed: a flag to end soon; nothing is read under it. */
+	while (!atomic_load_explicit(&t->stop, memory_order_relaxed)) {
+		uint32_t wait_ms = dir_work(t);
+
+		if (wait_ms > 0)
+			(void)poll(fds, PL_ARRAY_CNT(fds), (int)wait_ms);
+	}
+	return NULL;
+}
+
+int pl_intake_thread_open(struct pl_intake_thread *t, const struct pl_config *c, char *error,
+			  size_t error_size)
+{
+	const struct pl_key *authority = &c->authority->key[0];
+	struct pl_intake_conf conf = {.store_path = c->site.feed_store_dir,
+				      .stream_id = authority->stream_id,
+				      .certs_per_s_max = c->site.feed_certs_per_s_max};
+	struct pl_intake_status status;
+	int ret;
+
+	memset(t, 0, sizeof(*t));
+	t->stop_fd = -1;
+	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
+	ret = pl_intake_open(&conf, &t->in, error, error_size);
+	if (ret != 0)
+		return ret;
+	pl_intake_status_get(t->in, &status);
+	if (status.note[0] != '\0')
+		pl_say("intake: %s: %s", conf.store_path, status.note);
+	if (c->site.feed_dir[0] == '\0') {
+		atomic_init(&t->dir_idle, true);
+		return 0;
+	}
+	t->dir_path = c->site.feed_dir;
+	ret = pl_intake_dir_open(t->in, t->dir_path, &t->dir, error, error_size);
+	if (ret == 0 && pl_intake_dir_fd(t->dir) < 0)
+		pl_say("intake: %s cannot be watched: it is looked at every %u s", t->dir_path,
+		       PL_INTAKE_DIR_POLL_MS / 1000);
+	return ret;
+}
+
+int pl_intake_thread_start(struct pl_intake_thread *t, char *error, size_t error_size)
+{
+	int ret;
+
+	t->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ret = t->stop_fd < 0
+		      ? -errno
+		      : -rte_ctrl_thread_create(&t->thread, "pl-intake", NULL, intake_main, t);
+	if (ret != 0)
+		snprintf(error, error_size, "cannot start the intake: %s", strerror(-ret));
+	t->running = ret == 0;
+	return ret;
+}
+
+void pl_intake_thread_stop(struct pl_intake_thread *t)
+{
+	if (!t->running)
+		return;
+	/* relaxed: see intake_main(). */
+	atomic_store_explicit(&t->stop, true, memory_order_relaxed);
+	(void)!write(t->stop_fd, &(uint64_t){1}, sizeof(uint64_t));
+	pthread_join(t->thread, NULL);
+	t->running = false;
+}
+
+void pl_intake_thread_close(struct pl_intake_thread *t)
+{
+	if (t->in == NULL)
+		return;
+	pl_intake_thread_stop(t);
+	if (t->stop_fd >= 0)
+		close(t->stop_fd);
+	pl_intake_dir_close(t->dir);
+	pl_intake_close(t->in);
+	t->in = NULL;
+}
