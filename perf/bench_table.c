@@ -4,8 +4,8 @@
  *
  *     bench_table CERTS LOOKUPS ROUNDS HUGE_DIR|- RIVALS
  *
- * The ceiling is a random line of a region of the table's size, fetched well ahead, best of three
- * distances. Lookups are timed by their thread's time on its core, fillings by the wall clock. Keys do not repeat within a measurement. Rounds alternate over everything, so that
+ * The ceiling is a random line of a region of the table's size, fetched well ahead: the best of three
+ * distances into the first-level cache and two into the second. Lookups are timed by their thread's time on its core, fillings by the wall clock. Keys do not repeat within a measurement. Rounds alternate over everything, so that
  * a slow minute meets all alike; each figure is the median. One JSON object on stdout.
  * RIVALS: r for DPDK's rte_hash, l for liburcu's lfht, in bench_table_rivals.c; - for none.
  */
@@ -25,9 +25,11 @@
 #define BULK_PART      4096u
 
 enum what {
-	W_CEILING, /* and at two more distances */
+	W_CEILING, /* and at two more distances, and two into the second-level cache */
 	W_CEILING_32,
 	W_CEILING_64,
+	W_CEILING_FAR_32,
+	W_CEILING_FAR_64,
 	W_HIT,
 	W_HIT_SEEN,
 	W_MISS,
@@ -45,6 +47,8 @@ static const char *const what_names[W_CNT] = {
 	"ceiling",
 	"ceiling_32",
 	"ceiling_64",
+	"ceiling_far_32",
+	"ceiling_far_64",
 	"hit",
 	"hit_seen",
 	"miss",
@@ -149,7 +153,7 @@ static void keys_make(uint64_t *keys, enum what what)
 
 /* ---- the machine ------------------------------------------------------------------------------ */
 
-static double ceiling(const uint64_t *keys, uint32_t ahead)
+static double ceiling(const uint64_t *keys, uint32_t ahead, bool far)
 {
 	const uint8_t *region = b.region;
 	uint64_t lines = b.region_size / 64, cnt = b.lookups, sum = 0, start;
@@ -161,7 +165,10 @@ static double ceiling(const uint64_t *keys, uint32_t ahead)
 		at[i] = (uint32_t)((unsigned __int128)keys[i] * lines >> 64);
 	start = bench_table_cpu_ns();
 	for (uint64_t i = 0; i + ahead < cnt; i++) {
-		pl_prefetch(&region[(uint64_t)at[i + ahead] * 64]);
+		if (far)
+			pl_prefetch_far(&region[(uint64_t)at[i + ahead] * 64]);
+		else
+			pl_prefetch(&region[(uint64_t)at[i + ahead] * 64]);
 		sum += *(const volatile uint64_t *)&region[(uint64_t)at[i] * 64];
 	}
 	__asm__ volatile("" : : "r"(sum));
@@ -434,11 +441,15 @@ static double measure(enum what what, uint64_t *keys, uint64_t *keys2)
 	keys_make(keys, what);
 	switch (what) {
 	case W_CEILING:
-		return ceiling(keys, 16);
+		return ceiling(keys, 16, false);
 	case W_CEILING_32:
-		return ceiling(keys, 32);
+		return ceiling(keys, 32, false);
 	case W_CEILING_64:
-		return ceiling(keys, 64);
+		return ceiling(keys, 64, false);
+	case W_CEILING_FAR_32:
+		return ceiling(keys, 32, true);
+	case W_CEILING_FAR_64:
+		return ceiling(keys, 64, true);
 	case W_WRITER_HIT_SEEN:
 		return ours_while_written(keys);
 	case W_TWO_HIT_SEEN:
@@ -458,12 +469,12 @@ static bool wanted(enum what what)
 	return (what != W_RTE_HIT || b.rte) && (what != W_LFHT_HIT || b.lfht);
 }
 
-/* The distance with the least median stands for all three. */
+/* The loop with the least median stands for all five. */
 static void best_ceiling(double ns[W_CNT][ROUNDS_MAX])
 {
 	double least = bench_median(ns[W_CEILING], b.rounds);
 
-	for (enum what w = W_CEILING_32; w <= W_CEILING_64; w++) {
+	for (enum what w = W_CEILING_32; w <= W_CEILING_FAR_64; w++) {
 		double median = bench_median(ns[w], b.rounds);
 
 		if (median < least) {
@@ -483,7 +494,7 @@ static void print(double ns[W_CNT][ROUNDS_MAX])
 	       (double)b.certs / b.insert_s * 1e-6, b.build_s, b.writes_per_s);
 	best_ceiling(ns);
 	for (enum what w = 0; w < W_CNT; w++) {
-		if (!wanted(w) || w == W_CEILING_32 || w == W_CEILING_64)
+		if (!wanted(w) || (w >= W_CEILING_32 && w <= W_CEILING_FAR_64))
 			continue;
 		double median = bench_median(ns[w], b.rounds); /* sorts */
 

@@ -185,6 +185,20 @@ struct pl_table {
 	bool grow_failed PL_OWNED_BY(writer);
 };
 
+struct pl_table_reader;
+
+/* One burst of lookups: pl_table_burst.c. next_cnt <= cnt <= PL_TABLE_BURST_MAX. */
+typedef void (*pl_table_burst_fn)(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
+				  struct pl_table_hit *hits, const uint64_t *next_ids,
+				  uint32_t next_cnt);
+
+enum pl_table_variant {
+	PL_TABLE_SCALAR_WORDS = 0,
+	PL_TABLE_SSE4,
+	PL_TABLE_AVX512,
+	PL_TABLE_VARIANT_CNT,
+};
+
 struct pl_table_reader {
 	/* A copy of the current map's, so that the hot path has it at hand. */
 	struct pl_bucket *buckets PL_OWNED_BY(reader);
@@ -193,6 +207,7 @@ struct pl_table_reader {
 	struct pl_table_header *h;
 	struct pl_reader_slot *slot;
 	uint64_t epoch;
+	pl_table_burst_fn burst;
 	const struct pl_table_view *view;
 	struct pl_map *cur;
 	struct pl_map *prev;
@@ -282,6 +297,14 @@ static inline uint32_t pl_bucket_match(struct pl_bucket *b, uint64_t id,
 	       (hit2 & pl_facts_live(facts[2])) << 2;
 }
 
+/* Into the second-level cache: fetches for the first are fewer at once. At 20 M certificates it takes
+ * a third off a miss and a quarter off a hit (EPYC Zen 4). */
+static inline void pl_table_prefetch_home(struct pl_bucket *buckets, uint64_t bucket_cnt,
+					  uint64_t seed, uint64_t id)
+{
+	pl_prefetch_far(&buckets[pl_table_reduce(pl_table_hash(id, seed), bucket_cnt)]);
+}
+
 /* ---- between the files ------------------------------------------------------------------- */
 
 /* Tests choose what capacity would decide. */
@@ -346,6 +369,17 @@ void pl_table_grow_resume(struct pl_table *t);
 void pl_table_grow_abandon(struct pl_table *t);
 
 /* pl_table.c */
+pl_table_burst_fn pl_table_burst_of(enum pl_table_variant variant); /* NULL: not on this CPU */
+pl_table_burst_fn pl_table_burst_best(void);
+/* pl_table_burst.c, compiled once for each */
+#define B(name)                                                                                  \
+	void pl_table_burst_##name(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt, \
+				   struct pl_table_hit *hits, const uint64_t *next_ids,          \
+				   uint32_t next_cnt)
+B(scalar);
+B(sse4);
+B(avx512);
+#undef B
 enum { PL_SEEN_MOVED = 4 }; /* beside enum pl_table_seen: the word is frozen */
 int pl_seen_accept(_Atomic uint64_t *word, uint64_t want);
 static inline uint64_t pl_seen_word(uint32_t shown_at, uint32_t scan_hash)

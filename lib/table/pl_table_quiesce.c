@@ -241,6 +241,7 @@ int pl_table_reader_create(struct pl_table *t, struct pl_table_reader **out)
 		return -EUSERS;
 	}
 	r->t = t;
+	r->burst = pl_table_burst_best();
 	r->view = view;
 	reader_use(r, view->cur, slot);
 	/* Registered first, then the view: a grow that did not see us has published by now. */
