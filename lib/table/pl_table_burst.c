@@ -23,7 +23,10 @@
 #endif
 #endif
 
-#define FETCH_GROUP_CNT 4u
+#define FIND_GROUP_CNT  4u
+#define FETCH_GROUP_CNT 3u
+/* Fetches of the next burst that go out while the second lines of this one are on their way. */
+#define FETCH_LATE_CNT 16u
 
 /* A lookup whose home line leads on. */
 struct pending {
@@ -228,22 +231,23 @@ void PL_TABLE_BURST(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt
 {
 	struct pending pending[PL_TABLE_BURST_MAX + 1];
 	uint8_t open[PL_TABLE_BURST_MAX + 1];
-	uint32_t i = 0, open_cnt = 0, pending_cnt;
+	uint32_t i = 0, k = 0, open_cnt = 0, pending_cnt;
 	struct pl_bucket *buckets = r->buckets;
 	uint64_t bucket_cnt = r->bucket_cnt;
 	uint64_t seed = r->seed;
 
 	PL_DCHECK(cnt <= PL_TABLE_BURST_MAX && next_cnt <= cnt);
-	for (; i + FETCH_GROUP_CNT <= next_cnt; i += FETCH_GROUP_CNT) {
-		for (uint32_t k = 0; k < FETCH_GROUP_CNT; k++)
-			pl_table_prefetch_home(buckets, bucket_cnt, seed, next_ids[i + k]);
-		open_cnt = find_group(buckets, bucket_cnt, seed, ids, i, FETCH_GROUP_CNT, hits,
-				      open, open_cnt);
+	for (; i + FIND_GROUP_CNT <= cnt && k + FETCH_GROUP_CNT + FETCH_LATE_CNT <= next_cnt;
+	     i += FIND_GROUP_CNT, k += FETCH_GROUP_CNT) {
+		for (uint32_t n = 0; n < FETCH_GROUP_CNT; n++)
+			pl_table_prefetch_home(buckets, bucket_cnt, seed, next_ids[k + n]);
+		open_cnt = find_group(buckets, bucket_cnt, seed, ids, i, FIND_GROUP_CNT, hits, open,
+				      open_cnt);
 	}
-	for (uint32_t k = i; k < next_cnt; k++)
-		pl_table_prefetch_home(buckets, bucket_cnt, seed, next_ids[k]);
 	open_cnt = find_group(buckets, bucket_cnt, seed, ids, i, cnt - i, hits, open, open_cnt);
 	pending_cnt = pending_collect(r, ids, hits, open, open_cnt, pending);
 	pending_ask(r, pending, pending_cnt);
+	for (; k < next_cnt; k++)
+		pl_table_prefetch_home(buckets, bucket_cnt, seed, next_ids[k]);
 	pending_look(r, ids, hits, pending, pending_cnt);
 }
