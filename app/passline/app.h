@@ -68,8 +68,9 @@ void pl_workers_destroy(struct pl_app *app);
 /* control.c */
 /** Runs until a signal ends it, with all that was built. @return exit code. */
 int pl_control_run(struct pl_app *app);
-/** Publish a view of app->config. */
-PL_MUST_USE int pl_control_publish(struct pl_app *app, char *error, size_t error_size);
+/** Publish a view of a configuration, app->config or what is to replace it. Thread: control's. */
+PL_MUST_USE int pl_control_publish(struct pl_app *app, const struct pl_config *c, char *error,
+				   size_t error_size);
 /** Flags of all workers' replies, recomputed and published. */
 uint32_t pl_control_flags(struct pl_app *app, bool draining);
 uint64_t pl_wall_ns(void);

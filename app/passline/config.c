@@ -218,29 +218,33 @@ static void check_tokens_same(const struct pl_config *old, const struct pl_confi
 	}
 }
 
-int pl_config_reload(struct pl_config *c, char *error, size_t error_size)
+int pl_config_read_again(const struct pl_config *c, struct pl_config *fresh, char *error,
+			 size_t error_size)
 {
 	struct complaints cs = {.text = error, .size = error_size};
-	struct pl_config *fresh = calloc(1, sizeof(*fresh));
 
-	if (fresh == NULL)
-		return -ENOMEM;
+	memset(fresh, 0, sizeof(*fresh));
 	fresh->site = c->site;
 	load_keys(fresh, &cs);
 	check_tokens_same(c, fresh, &cs);
 	load_policy(fresh, &cs);
-	if (cs.any) {
-		pl_config_free(fresh);
-	} else {
-		pl_config_free(c);
-		/* Not the site, which telemetry reads meanwhile. */
-		c->authority = fresh->authority;
-		c->tokens = fresh->tokens;
-		c->gateways = fresh->gateways;
-		c->policy = fresh->policy;
-	}
-	free(fresh);
-	return cs.any ? -EINVAL : 0;
+	if (!cs.any)
+		return 0;
+	pl_config_free(fresh);
+	return -EINVAL;
+}
+
+void pl_config_take(struct pl_config *c, struct pl_config *fresh)
+{
+	pl_config_free(c);
+	/* Not the site, which telemetry reads meanwhile. */
+	c->authority = fresh->authority;
+	c->tokens = fresh->tokens;
+	c->gateways = fresh->gateways;
+	c->policy = fresh->policy;
+	fresh->authority = NULL;
+	fresh->tokens = NULL;
+	fresh->gateways = NULL;
 }
 
 void pl_config_free(struct pl_config *c)

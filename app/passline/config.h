@@ -27,8 +27,14 @@ struct pl_config {
  */
 PL_MUST_USE int pl_config_load(struct pl_config *c, const struct pl_args *args, char *error,
 			       size_t error_size);
-/** Keys and policy again, for a running appliance; c is unchanged on error. */
-PL_MUST_USE int pl_config_reload(struct pl_config *c, char *error, size_t error_size);
+/**
+ * Keys and policy again, for a running appliance: into fresh, with the site of c. Once fresh is
+ * published pl_config_take() puts it in c's place; otherwise pl_config_free() it, and nothing has
+ * changed. On error fresh needs no freeing.
+ */
+PL_MUST_USE int pl_config_read_again(const struct pl_config *c, struct pl_config *fresh,
+				     char *error, size_t error_size);
+void pl_config_take(struct pl_config *c, struct pl_config *fresh);
 /** Wipes the keys. */
 void pl_config_free(struct pl_config *c);
 

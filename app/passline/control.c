@@ -85,11 +85,11 @@ static void gateway_ids_publish(struct pl_app *app)
 	atomic_store_explicit(&app->gateway_cnt, cnt, memory_order_release);
 }
 
-int pl_control_publish(struct pl_app *app, char *error, size_t error_size)
+int pl_control_publish(struct pl_app *app, const struct pl_config *c, char *error,
+		       size_t error_size)
 {
-	int ret =
-		pl_view_publish(&app->views, &app->config, pl_verify_seal(app->workers[0]->verify),
-				pl_wall_ns(), error, error_size);
+	int ret = pl_view_publish(&app->views, c, pl_verify_seal(app->workers[0]->verify),
+				  pl_wall_ns(), error, error_size);
 
 	if (ret == 0)
 		gateway_ids_publish(app);
@@ -171,18 +171,25 @@ static void view_tick(struct control *ctl)
 	if (ctl->tick % 100 == 0 &&
 	    !pl_clock_zone_holds(&pl_view_get(&app->views)->zone,
 				 (int64_t)(pl_wall_ns() / 1000000000u)) &&
-	    pl_control_publish(app, error, sizeof(error)) != 0)
+	    pl_control_publish(app, &app->config, error, sizeof(error)) != 0)
 		pl_say("%s", error);
 }
 
+/* All of it, or nothing: what was read takes the old one's place once workers have it. */
 static void reload(struct control *ctl)
 {
 	struct pl_app *app = ctl->app;
 	static char error[PL_CONFIG_ERROR_SIZE];
-	int ret = pl_config_reload(&app->config, error, sizeof(error));
+	static struct pl_config fresh; /* large */
+	int ret = pl_config_read_again(&app->config, &fresh, error, sizeof(error));
 
-	if (ret == 0)
-		ret = pl_control_publish(app, error, sizeof(error));
+	if (ret == 0) {
+		ret = pl_control_publish(app, &fresh, error, sizeof(error));
+		if (ret == 0)
+			pl_config_take(&app->config, &fresh);
+		else
+			pl_config_free(&fresh);
+	}
 	if (ret != 0)
 		pl_say("keys and policy stay as they were:\n%s", error);
 	else

@@ -132,7 +132,7 @@ static int build(struct pl_app *app, char *error, size_t error_size)
 	}
 	ret = pl_workers_create(app, nonce_first, error, error_size);
 	if (ret == 0)
-		ret = pl_control_publish(app, error, error_size);
+		ret = pl_control_publish(app, &app->config, error, error_size);
 	if (ret == 0)
 		ret = pl_ports_start(app, error, error_size);
 	return ret;

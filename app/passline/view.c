@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <time.h>
 
 #include <sodium.h>
 
@@ -7,6 +8,8 @@
 #include <rte_malloc.h>
 
 #include "view.h"
+
+#define ROOM_WAIT_MS 1000u
 
 static void view_free(struct pl_app_view *v)
 {
@@ -132,6 +135,19 @@ fail:
 	return ret;
 }
 
+/* A worker passes every PL_CHORES_US, unless its CPU is somebody else's just then. */
+static bool room_wait(struct pl_view_box *box)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	pl_view_reclaim(box);
+	for (uint32_t i = 0; box->retired_cnt == PL_VIEW_RETIRED_MAX && i < ROOM_WAIT_MS; i++) {
+		(void)nanosleep(&ms, NULL);
+		pl_view_reclaim(box);
+	}
+	return box->retired_cnt < PL_VIEW_RETIRED_MAX;
+}
+
 int pl_view_publish(struct pl_view_box *box, const struct pl_config *c, const struct pl_seal *seal,
 		    uint64_t wall_ns, char *error, size_t error_size)
 {
@@ -139,10 +155,11 @@ int pl_view_publish(struct pl_view_box *box, const struct pl_config *c, const st
 	struct pl_app_view *v = NULL;
 	int ret;
 
-	pl_view_reclaim(box);
-	if (box->retired_cnt == PL_VIEW_RETIRED_MAX) {
-		snprintf(error, error_size, "%u older views are still in use by a worker",
-			 PL_VIEW_RETIRED_MAX);
+	if (!room_wait(box)) {
+		snprintf(error, error_size,
+			 "%u older views are still in use by a worker that has not run for %u ms: "
+			 "does it share its CPU?",
+			 PL_VIEW_RETIRED_MAX, ROOM_WAIT_MS);
 		return -EAGAIN;
 	}
 	ret = view_make(&v, old != NULL ? old->gateways : NULL, c, seal, wall_ns, error,

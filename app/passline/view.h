@@ -48,7 +48,8 @@ void pl_view_box_destroy(struct pl_view_box *box);
  * Make a view of the configuration and publish it.
  *
  * @param seal  of the engine that the workers use.
- * @return 0; -EAGAIN while too many old views are held; -errno with error set.
+ * @return 0; -EAGAIN while too many old views are held, after a second's wait; -errno with error
+ *         set.
  * Thread: control.
  */
 PL_MUST_USE int pl_view_publish(struct pl_view_box *box, const struct pl_config *c,
