@@ -5,7 +5,9 @@
 
 #include "args.h"
 #include "config.h"
+#include "desk.h"
 #include "intake.h"
+#include "journal.h"
 #include "loader.h"
 #include "nonce_store.h"
 #include "port/pl_port.h"
@@ -19,9 +21,27 @@ struct pl_app_port {
 	_Atomic bool link_up PL_SHARED(ctrl, telemetry);
 };
 
+/* What control remembers from tick to tick. */
+struct pl_control {
+	uint64_t tick;
+	uint64_t nonce_retry_tick; /* not to hammer a disk that fails */
+	enum pl_clock_trust trust;
+	uint32_t flags;        /* as last noted in the journal */
+	uint32_t feed_refused; /* as last noted in the journal */
+	bool serving;          /* said to be ready */
+	bool draining;
+	bool stopping;
+	uint64_t drain_end_tick;
+};
+
 struct pl_app {
 	struct pl_args args;
+	/* Control changes it, holding config_lock; others hold that while they read. */
 	struct pl_config config PL_OWNED_BY(ctrl);
+	pthread_mutex_t config_lock;
+	struct pl_control control PL_OWNED_BY(ctrl);
+	struct pl_desk desk;
+	struct pl_journal journal;
 	struct pl_clock *clock;
 	struct pl_table *table;
 	struct pl_live live;
@@ -42,8 +62,10 @@ struct pl_app {
 	 * view that control may free. */
 	_Atomic uint32_t gateway_cnt PL_SHARED(ctrl, telemetry);
 	_Atomic uint32_t gateway_ids[PL_GATEWAY_MAX] PL_SHARED(ctrl, telemetry);
-	_Atomic uint32_t clock_trust PL_SHARED(ctrl, telemetry); /* enum pl_clock_trust */
-	_Atomic uint32_t policy_generation PL_SHARED(ctrl, telemetry);
+	_Atomic uint32_t clock_trust PL_SHARED(ctrl, telemetry);  /* enum pl_clock_trust */
+	_Atomic uint32_t policy_generation PL_SHARED(ctrl, desk); /* how many, from 1 */
+	_Atomic uint64_t view_generation PL_SHARED(ctrl, desk);
+	_Atomic bool draining PL_SHARED(ctrl, desk);
 };
 
 /* ports.c */
@@ -71,9 +93,39 @@ int pl_control_run(struct pl_app *app);
 /** Publish a view of a configuration, app->config or what is to replace it. Thread: control's. */
 PL_MUST_USE int pl_control_publish(struct pl_app *app, const struct pl_config *c, char *error,
 				   size_t error_size);
-/** Flags of all workers' replies, recomputed and published. */
-uint32_t pl_control_flags(struct pl_app *app, bool draining);
+/**
+ * Read configuration, keys and rules again; all of it takes effect at once, or nothing and the
+ * reasons are told, and into the journal either way.
+ *
+ * @param error  PL_CONFIG_ERROR_SIZE holds all; on success what was read, in words.
+ */
+PL_MUST_USE int pl_control_reload(struct pl_app *app, const char *who, char *error,
+				  size_t error_size);
+/** Say "draining" in replies; to stop, the time `drain` later. */
+void pl_control_drain(struct pl_app *app, const char *who, bool stop);
+/** @return -EBUSY when it is about to stop. */
+PL_MUST_USE int pl_control_undrain(struct pl_app *app, const char *who, char *error,
+				   size_t error_size);
 uint64_t pl_wall_ns(void);
+
+static inline void pl_app_config_lock(struct pl_app *app)
+{
+	pthread_mutex_lock(&app->config_lock);
+}
+
+static inline void pl_app_config_unlock(struct pl_app *app)
+{
+	pthread_mutex_unlock(&app->config_lock);
+}
+
+/* figures.c: for those who show them. Any thread. */
+/** Of all workers together. */
+void pl_app_counters(const struct pl_app *app, struct pl_counters *total);
+/** One gateway's; idx below gateway_cnt. */
+void pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
+			     struct pl_gateway_counters *total);
+/** As a worker finds them for each burst. as_of: unix s, 0 while loading. */
+uint32_t pl_app_flags(struct pl_app *app, uint64_t now_s, uint32_t *as_of);
 
 /* telemetry.c */
 PL_MUST_USE int pl_telemetry_start(struct pl_app *app);

@@ -80,8 +80,7 @@ bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
 	pl_clock_view_get(w->clock_base, &w->clock);
 	w->view = pl_view_renew(w->views, w->idx);
 	pl_table_quiesce(w->reader);
-	/* FLAGS-GET acquire: pairs FLAGS-PUB. With "loading" gone, all that was loaded is seen. */
-	w->flags = atomic_load_explicit(&live->flags, memory_order_acquire);
+	w->flags = pl_live_flags(live);
 	/* ASOF-GET acquire: pairs ASOF-PUB. What as_of stands for is in the table. */
 	w->as_of = atomic_load_explicit(&live->as_of, memory_order_acquire);
 	/* relaxed: a number, on disk before control stored it; nothing else hangs on it. */

@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "config.h"
+#include "ctl/pl_ctl.h"
 #include "ready.h"
 #include "verify/pl_gateway.h"
 #include "verify/pl_view.h"
@@ -64,6 +65,20 @@ static void check_store(struct complaints *cs, const char *path)
 		slash[slash == above] = '\0';
 		check_dir(cs, above, "[feed] store: the directory above it", W_OK | X_OK);
 	}
+}
+
+/* Who may write there could put another's mark of spent counters in place of ours. */
+static void check_mode(struct complaints *c, const char *path, const char *key)
+{
+	char what[2 * PL_SITE_PATH_SIZE + 256];
+	struct stat st;
+
+	if (stat(path, &st) != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+		return;
+	snprintf(what, sizeof(what),
+		 "%s: %s may be written to by group or others (mode %04o): chmod go-w %s", key,
+		 path, st.st_mode & 07777u, path);
+	complain(c, what);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -139,18 +154,55 @@ static void load_policy(struct pl_config *c, struct complaints *cs)
 	char *notes;
 
 	if (c->site.policy_path[0] == '\0') {
-		pl_policy_default(&c->policy, NULL);
+		pl_policy_default(&c->policy, &c->policy_names);
 		return;
 	}
 	notes = calloc(1, PL_POLICY_NOTES_SIZE);
 	if (notes == NULL)
 		complain(cs, "no memory to read the policy");
-	else if (pl_policy_load(c->site.policy_path, &c->policy, NULL, notes,
+	else if (pl_policy_load(c->site.policy_path, &c->policy, &c->policy_names, notes,
 				PL_POLICY_NOTES_SIZE) != 0)
 		complain(cs, notes);
 	else if (notes[0] != '\0')
 		pl_say("%s", notes); /* it holds, but somebody should look */
 	free(notes);
+}
+
+/* What the rules amount to, whatever file they came from. */
+static void hash_policy(struct pl_config *c, struct complaints *cs)
+{
+	char *text = malloc(PL_POLICY_TEXT_SIZE);
+	size_t size;
+
+	if (text == NULL) {
+		complain(cs, "no memory to describe the policy");
+		return;
+	}
+	size = pl_policy_describe(&c->policy, &c->policy_names, text, PL_POLICY_TEXT_SIZE);
+	if (size < PL_POLICY_TEXT_SIZE)
+		crypto_generichash(c->policy_hash, sizeof(c->policy_hash), (const uint8_t *)text,
+				   size, NULL, 0);
+	else
+		complain(cs, "the policy is longer than can be shown");
+	free(text);
+}
+
+/* A request may be on its way for as long as request-age-max, and the QR code in it was good when
+ * it was shown. What waits longer than the skew would be called stale by a delay that is not its
+ * owner's. */
+static void check_ages(const struct pl_config *c, struct complaints *cs)
+{
+	char what[PL_SITE_PATH_SIZE + 256];
+
+	if (c->site.request_age_ms_max <= c->policy.qr_skew_s * 1000u)
+		return;
+	snprintf(what, sizeof(what),
+		 "[limits] request-age-max is %u ms, more than the %u s of 'skew' in [qr] of %s: a "
+		 "good QR code that waits on its way for so long would be called stale. Lower the "
+		 "one, or raise the other",
+		 c->site.request_age_ms_max, c->policy.qr_skew_s,
+		 c->site.policy_path[0] != '\0' ? c->site.policy_path : "the built-in rules");
+	complain(cs, what);
 }
 
 static void check_lcores(const struct pl_config *c, const struct pl_args *args,
@@ -168,6 +220,32 @@ static void check_lcores(const struct pl_config *c, const struct pl_args *args,
 	complain(cs, what);
 }
 
+/* Everything but the site itself. */
+static void load_rest(struct pl_config *c, const struct pl_args *args, struct complaints *cs)
+{
+	char what[256];
+	bool sound;
+
+	if (c->site.feed_dir[0] != '\0')
+		check_dir(cs, c->site.feed_dir, "[feed] dir", R_OK | X_OK);
+	check_store(cs, c->site.feed_store_dir);
+	check_dir(cs, c->site.state_dir, "[site] state-dir", R_OK | W_OK | X_OK);
+	check_mode(cs, c->site.state_dir, "[site] state-dir");
+	if (pl_ctl_names_check(c->site.control_owner, c->site.control_group, what, sizeof(what)) !=
+	    0)
+		complain(cs, what);
+	load_keys(c, cs);
+	sound = !cs->any;
+	cs->any = false;
+	load_policy(c, cs);
+	if (!cs->any) {
+		hash_policy(c, cs);
+		check_ages(c, cs);
+	}
+	cs->any |= !sound;
+	check_lcores(c, args, cs);
+}
+
 int pl_config_load(struct pl_config *c, const struct pl_args *args, char *error, size_t error_size)
 {
 	struct complaints cs = {.text = error, .size = error_size};
@@ -176,13 +254,7 @@ int pl_config_load(struct pl_config *c, const struct pl_args *args, char *error,
 	/* Without a site nothing else is known: its own list of errors stands alone. */
 	if (pl_site_load(args->config_path, &c->site, error, error_size) != 0)
 		return -EINVAL;
-	if (c->site.feed_dir[0] != '\0')
-		check_dir(&cs, c->site.feed_dir, "[feed] dir", R_OK | X_OK);
-	check_store(&cs, c->site.feed_store_dir);
-	check_dir(&cs, c->site.state_dir, "[site] state-dir", R_OK | W_OK | X_OK);
-	load_keys(c, &cs);
-	load_policy(c, &cs);
-	check_lcores(c, args, &cs);
+	load_rest(c, args, &cs);
 	if (!cs.any)
 		return 0;
 	pl_config_free(c);
@@ -218,33 +290,44 @@ static void check_tokens_same(const struct pl_config *old, const struct pl_confi
 	}
 }
 
-int pl_config_read_again(const struct pl_config *c, struct pl_config *fresh, char *error,
-			 size_t error_size)
+/* Segments are checked by the key that the loader was started with. */
+static void check_authority_same(const struct pl_config *now, const struct pl_config *next,
+				 struct complaints *cs)
 {
-	struct complaints cs = {.text = error, .size = error_size};
+	char what[PL_SITE_PATH_SIZE + 256];
+	const struct pl_key *a = &now->authority->key[0], *b;
 
-	memset(fresh, 0, sizeof(*fresh));
-	fresh->site = c->site;
-	load_keys(fresh, &cs);
-	check_tokens_same(c, fresh, &cs);
-	load_policy(fresh, &cs);
-	if (!cs.any)
-		return 0;
-	pl_config_free(fresh);
-	return -EINVAL;
+	if (next->authority == NULL)
+		return; /* complained of already */
+	b = &next->authority->key[0];
+	if (a->stream_id == b->stream_id &&
+	    memcmp(a->bytes, b->bytes, pl_keys_size(PL_KEY_AUTHORITY_PUBLIC)) == 0)
+		return;
+	snprintf(what, sizeof(what),
+		 "%s holds another key than before: another authority, or another stream, takes a "
+		 "restart",
+		 next->site.authority_path);
+	complain(cs, what);
 }
 
-void pl_config_take(struct pl_config *c, struct pl_config *fresh)
+int pl_config_reload(const struct pl_config *now, struct pl_config *next,
+		     const struct pl_args *args, char *error, size_t error_size)
 {
-	pl_config_free(c);
-	/* Not the site, which telemetry reads meanwhile. */
-	c->authority = fresh->authority;
-	c->tokens = fresh->tokens;
-	c->gateways = fresh->gateways;
-	c->policy = fresh->policy;
-	fresh->authority = NULL;
-	fresh->tokens = NULL;
-	fresh->gateways = NULL;
+	struct complaints cs = {.text = error, .size = error_size};
+	static char frozen[PL_SITE_ERROR_SIZE];
+
+	memset(next, 0, sizeof(*next));
+	if (pl_site_load(args->config_path, &next->site, error, error_size) != 0)
+		return -EINVAL;
+	if (pl_site_frozen_diff(&now->site, &next->site, frozen, sizeof(frozen)) != 0)
+		complain(&cs, frozen);
+	load_rest(next, args, &cs);
+	check_tokens_same(now, next, &cs);
+	check_authority_same(now, next, &cs);
+	if (!cs.any)
+		return 0;
+	pl_config_free(next);
+	return -EINVAL;
 }
 
 void pl_config_free(struct pl_config *c)

@@ -9,12 +9,16 @@
 #include "site/pl_site.h"
 #include "args.h"
 
+#define PL_POLICY_HASH_SIZE  32u
+#define PL_POLICY_TEXT_SIZE  (64u << 10) /* room for any policy, described */
 #define PL_CONFIG_ERROR_SIZE (PL_SITE_ERROR_SIZE + PL_POLICY_NOTES_SIZE)
 
 struct pl_config {
 	struct pl_site site;
 	struct pl_policy policy;
-	struct pl_keys *authority; /* one */
+	struct pl_policy_names policy_names;
+	uint8_t policy_hash[PL_POLICY_HASH_SIZE]; /* BLAKE2b-256 of the rules as they are shown */
+	struct pl_keys *authority;                /* one */
 	struct pl_keys *tokens;
 	struct pl_keys *gateways;
 };
@@ -28,13 +32,14 @@ struct pl_config {
 PL_MUST_USE int pl_config_load(struct pl_config *c, const struct pl_args *args, char *error,
 			       size_t error_size);
 /**
- * Keys and policy again, for a running appliance: into fresh, with the site of c. Once fresh is
- * published pl_config_take() puts it in c's place; otherwise pl_config_free() it, and nothing has
- * changed. On error fresh needs no freeing.
+ * The configuration of a running appliance read again: as pl_config_load(), and refused if
+ * anything in it differs that only a restart can change, each such key named.
+ *
+ * @param now   what runs.
+ * @param next  what was read; the caller's to free. Not set on error.
  */
-PL_MUST_USE int pl_config_read_again(const struct pl_config *c, struct pl_config *fresh,
-				     char *error, size_t error_size);
-void pl_config_take(struct pl_config *c, struct pl_config *fresh);
+PL_MUST_USE int pl_config_reload(const struct pl_config *now, struct pl_config *next,
+				 const struct pl_args *args, char *error, size_t error_size);
 /** Wipes the keys. */
 void pl_config_free(struct pl_config *c);
 

@@ -14,16 +14,6 @@
 #define LOADING_TICKS  500u /* between signs of life to systemd while loading */
 #define NONCE_RETRY_MS 10000u
 
-struct control {
-	struct pl_app *app;
-	uint64_t tick;
-	uint64_t nonce_retry_tick; /* not to hammer a disk that fails */
-	enum pl_clock_trust trust;
-	bool serving; /* said to be ready */
-	bool draining;
-	uint64_t drain_end_tick;
-};
-
 uint64_t pl_wall_ns(void)
 {
 	struct timespec ts;
@@ -32,43 +22,43 @@ uint64_t pl_wall_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* What the intake adds to the loader's flags. */
-static uint32_t intake_flags(struct pl_app *app, uint32_t flags)
+/* What the intake says of itself, and whether all that had arrived before the start is in the table:
+ * what comes later is news, and until then it is what was missed. */
+static void intake_tick(struct pl_app *app)
 {
 	struct pl_intake_status status;
 	/* DIR-IDLE acquire: pairs the release in the intake's thread, so that the status is of after
 	 * the last segment that was found. */
 	bool idle = atomic_load_explicit(&app->intake.dir_idle, memory_order_acquire);
-	uint32_t more = pl_intake_thread_flags(&app->intake, &status);
+	uint32_t flags;
 
+	pl_intake_thread_flags(&app->intake, &status);
+	flags = pl_live_flags(&app->live);
 	if (strcmp(status.text, app->intake_told) != 0) {
 		memcpy(app->intake_told, status.text, sizeof(app->intake_told));
 		pl_say("intake %s%s", status.text[0] != '\0' ? "stopped: " : "goes on",
 		       status.text);
+		pl_journal_write(&app->journal, "appliance", "intake",
+				 status.text[0] != '\0' ? "failed" : "done", "%s",
+				 status.text[0] != '\0' ? status.text : "it goes on");
 	}
-	/* Once all that had arrived before the start is in the table, what comes later is news; until
-	 * then it is what was missed. */
-	if (!app->loaded && !(flags & PL_FLAG_LOADING))
-		app->loaded = idle && ((flags | more) & (PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL) ||
+	/* LOAD-GET acquire: pairs LOAD-PUB. The loader's own: ours is in the joined flags, too. */
+	if (!app->loaded &&
+	    !(atomic_load_explicit(&app->live.feed_flags, memory_order_acquire) & PL_FLAG_LOADING))
+		app->loaded = idle && ((flags & (PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL)) != 0 ||
 				       status.applied >= status.pos.sequence);
-	return app->loaded ? more : more | PL_FLAG_LOADING;
 }
 
-uint32_t pl_control_flags(struct pl_app *app, bool draining)
+static void flags_publish(struct pl_app *app)
 {
-	/* LOAD-GET acquire: pairs LOAD-PUB; passed on by FLAGS-PUB below. */
-	uint32_t flags = atomic_load_explicit(&app->loader.status.flags, memory_order_acquire);
+	uint32_t flags = 0;
 
-	/* Segments are there that the table does not have: who is absent may be in them, however
-	 * young as_of is. */
-	flags |= intake_flags(app, flags);
-	if (flags & (PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL))
-		flags |= PL_FLAG_FEED_OLD;
-	if (draining)
+	if (app->control.draining)
 		flags |= PL_FLAG_DRAINING;
+	if (!app->loaded)
+		flags |= PL_FLAG_LOADING;
 	/* FLAGS-PUB release: pairs FLAGS-GET. */
 	atomic_store_explicit(&app->live.flags, flags, memory_order_release);
-	return flags;
 }
 
 /* The ids by idx, copied out for telemetry: its thread must not follow a view. */
@@ -91,28 +81,30 @@ int pl_control_publish(struct pl_app *app, const struct pl_config *c, char *erro
 	int ret = pl_view_publish(&app->views, c, pl_verify_seal(app->workers[0]->verify),
 				  pl_wall_ns(), error, error_size);
 
-	if (ret == 0)
-		gateway_ids_publish(app);
-	return ret;
+	if (ret != 0)
+		return ret;
+	gateway_ids_publish(app);
+	/* relaxed: shown to humans. */
+	atomic_store_explicit(&app->view_generation, app->views.generation, memory_order_relaxed);
+	return 0;
 }
 
-static void clock_tick(struct control *ctl)
+static void clock_tick(struct pl_app *app)
 {
-	enum pl_clock_trust trust = pl_clock_sample(ctl->app->clock);
+	enum pl_clock_trust trust = pl_clock_sample(app->clock);
 
-	if (trust == ctl->trust)
+	if (trust == app->control.trust)
 		return;
-	ctl->trust = trust;
+	app->control.trust = trust;
 	/* relaxed: for humans; workers have it from the clock itself. */
-	atomic_store_explicit(&ctl->app->clock_trust, trust, memory_order_relaxed);
+	atomic_store_explicit(&app->clock_trust, trust, memory_order_relaxed);
 	pl_say("clock is %s%s", pl_clock_trust_text(trust),
 	       trust == PL_CLOCK_TRUSTED ? "" : ": verdicts that rest on time are UNKNOWN");
 }
 
 /* Long before a worker runs out, so that a slow disk has most of a minute. */
-static void nonce_tick(struct control *ctl)
+static void nonce_tick(struct pl_app *app)
 {
-	struct pl_app *app = ctl->app;
 	uint64_t used_to = 0;
 	char error[512];
 
@@ -123,11 +115,12 @@ static void nonce_tick(struct control *ctl)
 
 		used_to = next > used_to ? next : used_to;
 	}
-	if (used_to + PL_NONCE_RESERVE / 2 < app->nonces.limit || ctl->tick < ctl->nonce_retry_tick)
+	if (used_to + PL_NONCE_RESERVE / 2 < app->nonces.limit ||
+	    app->control.tick < app->control.nonce_retry_tick)
 		return;
 	if (pl_nonce_store_extend(&app->nonces, used_to, error, sizeof(error)) != 0) {
 		pl_say("%s", error);
-		ctl->nonce_retry_tick = ctl->tick + NONCE_RETRY_MS / TICK_MS;
+		app->control.nonce_retry_tick = app->control.tick + NONCE_RETRY_MS / TICK_MS;
 		return;
 	}
 	/* relaxed: the number is all that matters, and it is on disk. */
@@ -135,12 +128,11 @@ static void nonce_tick(struct control *ctl)
 }
 
 /* A link that comes up has neighbours who do not know us, or know another in our place. */
-static void link_tick(struct control *ctl)
+static void link_tick(struct pl_app *app)
 {
-	struct pl_app *app = ctl->app;
 	bool announce = false;
 
-	if (ctl->tick % LINK_TICKS != 0)
+	if (app->control.tick % LINK_TICKS != 0)
 		return;
 	for (uint32_t i = 0; i < app->port_cnt; i++) {
 		struct pl_app_port *ap = &app->ports[i];
@@ -160,54 +152,185 @@ static void link_tick(struct control *ctl)
 		atomic_fetch_add_explicit(&app->live.announce_generation, 1, memory_order_relaxed);
 }
 
-static void view_tick(struct control *ctl)
+static void view_tick(struct pl_app *app)
 {
-	struct pl_app *app = ctl->app;
 	char error[512];
 
 	pl_view_reclaim(&app->views);
 	/* Clocks go forward or back in the site's time zone, or the machine's own clock was set, over
 	 * a change or back behind one: a new offset. */
-	if (ctl->tick % 100 == 0 &&
+	if (app->control.tick % 100 == 0 &&
 	    !pl_clock_zone_holds(&pl_view_get(&app->views)->zone,
 				 (int64_t)(pl_wall_ns() / 1000000000u)) &&
 	    pl_control_publish(app, &app->config, error, sizeof(error)) != 0)
 		pl_say("%s", error);
 }
 
-/* All of it, or nothing: what was read takes the old one's place once workers have it. */
-static void reload(struct control *ctl)
+static void config_swap(struct pl_app *app, struct pl_config *next)
 {
-	struct pl_app *app = ctl->app;
-	static char error[PL_CONFIG_ERROR_SIZE];
-	static struct pl_config fresh; /* large */
-	int ret = pl_config_read_again(&app->config, &fresh, error, sizeof(error));
+	static struct pl_config old;
 
-	if (ret == 0) {
-		ret = pl_control_publish(app, &fresh, error, sizeof(error));
-		if (ret == 0)
-			pl_config_take(&app->config, &fresh);
-		else
-			pl_config_free(&fresh);
-	}
-	if (ret != 0)
-		pl_say("keys and policy stay as they were:\n%s", error);
-	else
-		pl_say("keys and policy were read again: %u gateway key(s), %u token key(s)",
-		       app->config.gateways->cnt, app->config.tokens->cnt);
+	pl_app_config_lock(app);
+	old = app->config;
+	app->config = *next;
+	pl_app_config_unlock(app);
+	pl_config_free(&old);
+	memset(next, 0, sizeof(*next));
 }
 
-static void state_tick(struct control *ctl)
+/* Of what was read and published: the rest that lives outside of the view. */
+static void config_apply(struct pl_app *app, struct pl_config *next, const char *who)
 {
-	struct pl_app *app = ctl->app;
-	uint32_t flags = pl_control_flags(app, ctl->draining);
+	const struct pl_site *s = &next->site;
+	bool rules_changed =
+		memcmp(next->policy_hash, app->config.policy_hash, PL_POLICY_HASH_SIZE) != 0;
 
-	if (ctl->serving)
+	config_swap(app, next);
+	s = &app->config.site;
+	/* Refused for a step-max of 0 only, which the site's range excludes. */
+	(void)!pl_clock_limits_set(app->clock, s->step_ms_max, s->need_synchronised, s->settle_s);
+	if (!rules_changed)
+		return;
+	/* relaxed: shown to humans. */
+	atomic_fetch_add_explicit(&app->policy_generation, 1, memory_order_relaxed);
+	pl_journal_write(&app->journal, who, "policy", "changed",
+			 "rules of %s, hash %02x%02x%02x%02x",
+			 s->policy_path[0] != '\0' ? s->policy_path : "the program itself",
+			 app->config.policy_hash[0], app->config.policy_hash[1],
+			 app->config.policy_hash[2], app->config.policy_hash[3]);
+}
+
+int pl_control_reload(struct pl_app *app, const char *who, char *error, size_t error_size)
+{
+	static struct pl_config next;
+	int ret;
+
+	if (app->control.stopping) {
+		snprintf(error, error_size, "the appliance is about to stop");
+		ret = -EBUSY;
+	} else {
+		ret = pl_config_reload(&app->config, &next, &app->args, error, error_size);
+	}
+	if (ret == 0) {
+		ret = pl_control_publish(app, &next, error, error_size);
+		if (ret != 0)
+			pl_config_free(&next);
+	}
+	if (ret != 0) {
+		pl_say("configuration, keys and policy stay as they were:\n%s", error);
+		pl_journal_write(&app->journal, who, "reload", "refused", "%s", error);
+		return ret;
+	}
+	config_apply(app, &next, who);
+	snprintf(error, error_size,
+		 "configuration, keys and policy were read again: %u gateway key(s), %u token "
+		 "key(s)",
+		 app->config.gateways->cnt, app->config.tokens->cnt);
+	pl_say("%s", error);
+	pl_journal_write(&app->journal, who, "reload", "done", "%u gateway key(s), %u token key(s)",
+			 app->config.gateways->cnt, app->config.tokens->cnt);
+	return 0;
+}
+
+static void reload_by_signal(struct pl_app *app)
+{
+	static char error[PL_CONFIG_ERROR_SIZE];
+
+	(void)!pl_control_reload(app, "signal HUP", error, sizeof(error));
+}
+
+void pl_control_drain(struct pl_app *app, const char *who, bool stop)
+{
+	struct pl_control *c = &app->control;
+
+	if (!c->draining || (stop && !c->stopping)) {
+		pl_journal_write(&app->journal, who, "drain", "done", "%s",
+				 stop ? "draining, then stopping" : "draining until undrain");
+		pl_ready_draining(stop);
+	}
+	c->draining = true;
+	if (stop && !c->stopping) {
+		c->stopping = true;
+		c->drain_end_tick = c->tick + app->config.site.drain_ms / TICK_MS;
+	}
+	/* relaxed: shown to humans. */
+	atomic_store_explicit(&app->draining, true, memory_order_relaxed);
+	flags_publish(app);
+}
+
+int pl_control_undrain(struct pl_app *app, const char *who, char *error, size_t error_size)
+{
+	struct pl_control *c = &app->control;
+
+	if (c->stopping) {
+		snprintf(error, error_size,
+			 "it is about to stop, which is not taken back: start it again");
+		return -EBUSY;
+	}
+	if (!c->draining) {
+		snprintf(error, error_size, "it is not draining");
+		return -EALREADY;
+	}
+	c->draining = false;
+	/* relaxed: as above. */
+	atomic_store_explicit(&app->draining, false, memory_order_relaxed);
+	flags_publish(app);
+	pl_say("draining no more");
+	pl_journal_write(&app->journal, who, "drain", "done", "taken back");
+	return 0;
+}
+
+/* "feed_old, clock", for the journal. */
+static const char *flags_text(uint32_t flags, char *text, size_t text_size)
+{
+	size_t used = 0;
+
+	snprintf(text, text_size, "none");
+#define F(id, bit, name, what)                                                  \
+	if ((flags & PL_FLAG_##id) && used < text_size)                         \
+		used += (size_t)snprintf(text + used, text_size - used, "%s%s", \
+					 used > 0 ? ", " : "", name);
+	PL_STATE_FLAGS(F)
+#undef F
+	return text;
+}
+
+/* What the journal tells of by itself: a new state, a segment that is refused. */
+static void note_tick(struct pl_app *app, uint32_t flags)
+{
+	struct pl_control *c = &app->control;
+	/* relaxed: shown to humans. */
+	uint32_t refused = atomic_load_explicit(&app->loader.status.refused, memory_order_relaxed);
+	char text[160];
+
+	if (flags != c->flags || c->tick == 0)
+		pl_journal_write(&app->journal, "appliance", "state", "changed", "%s; reasons: %s",
+				 pl_state_name(pl_state_of_flags(flags)),
+				 flags_text(flags, text, sizeof(text)));
+	c->flags = flags;
+	if (refused != c->feed_refused)
+		pl_journal_write(&app->journal, "appliance", "feed",
+				 refused == PL_FEED_OK ? "done" : "refused", "%s",
+				 refused == PL_FEED_OK
+					 ? "the feed goes on"
+					 : pl_feed_error_text((enum pl_feed_error)refused));
+	c->feed_refused = refused;
+}
+
+static void state_tick(struct pl_app *app)
+{
+	uint32_t as_of, flags;
+
+	intake_tick(app);
+	flags_publish(app);
+	flags = pl_app_flags(app, pl_wall_ns() / 1000000000u, &as_of);
+	note_tick(app, flags);
+	if (app->control.serving)
 		return;
 	if (!(flags & PL_FLAG_LOADING)) {
-		ctl->serving = true;
+		app->control.serving = true;
 		pl_ready_serving(app);
-	} else if (ctl->tick % LOADING_TICKS == LOADING_TICKS - 1) {
+	} else if (app->control.tick % LOADING_TICKS == LOADING_TICKS - 1) {
 		pl_ready_loading(
 			atomic_load_explicit(&app->loader.status.record_cnt, memory_order_relaxed));
 	}
@@ -230,26 +353,25 @@ static int signal_wait(void)
 
 int pl_control_run(struct pl_app *app)
 {
-	struct control ctl = {.app = app, .trust = PL_CLOCK_TRUSTED};
+	struct pl_control *c = &app->control;
 
-	for (;; ctl.tick++) {
+	for (;; c->tick++) {
 		int sig = signal_wait();
 
-		if (sig == SIGHUP && !ctl.draining)
-			reload(&ctl);
+		if (sig == SIGHUP)
+			reload_by_signal(app);
 		if (sig == SIGTERM || sig == SIGINT) {
-			if (ctl.draining)
+			if (c->stopping)
 				return 0;
-			ctl.draining = true;
-			ctl.drain_end_tick = ctl.tick + app->config.site.drain_ms / TICK_MS;
-			pl_ready_draining();
+			pl_control_drain(app, sig == SIGTERM ? "signal TERM" : "signal INT", true);
 		}
-		clock_tick(&ctl);
-		state_tick(&ctl);
-		nonce_tick(&ctl);
-		link_tick(&ctl);
-		view_tick(&ctl);
-		if (ctl.draining && ctl.tick >= ctl.drain_end_tick)
+		pl_desk_letters_do(app);
+		clock_tick(app);
+		state_tick(app);
+		nonce_tick(app);
+		link_tick(app);
+		view_tick(app);
+		if (c->stopping && c->tick >= c->drain_end_tick)
 			return 0;
 	}
 }

@@ -11,14 +11,18 @@
 #include "ready.h"
 #include "wire/pl_wire.h"
 
-uint32_t pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out)
+void pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out)
 {
+	bool stopped;
+
 	pl_intake_status_get(t->in, out);
-	/* relaxed: a state for humans and for the next tick; nothing is read because of it. */
-	return out->broken || out->unstored || out->behind ||
-			       atomic_load_explicit(&t->dir_stuck, memory_order_relaxed)
-		       ? PL_FLAG_INTAKE
-		       : 0;
+	/* relaxed: a state; nothing is read because of it. */
+	stopped = out->broken || out->unstored || out->behind ||
+		  atomic_load_explicit(&t->dir_stuck, memory_order_relaxed);
+	/* INTAKE-PUB release: pairs FLAGS-GET. Two threads may store out of turn; the next look,
+	 * in PL_INTAKE_DIR_POLL_MS at most, puts that right. */
+	atomic_store_explicit(&t->live->intake_flags, stopped ? PL_FLAG_INTAKE : 0,
+			      memory_order_release);
 }
 
 static void tell(struct pl_intake_thread *t, const struct pl_intake_dir_status *s)
@@ -61,6 +65,9 @@ static void *intake_main(void *ctx)
 	/* relaxed: a flag to end soon; nothing is read under it. */
 	while (!atomic_load_explicit(&t->stop, memory_order_relaxed)) {
 		uint32_t wait_ms = dir_work(t);
+		struct pl_intake_status status;
+
+		pl_intake_thread_flags(t, &status);
 
 		if (wait_ms > 0)
 			(void)poll(fds, PL_ARRAY_CNT(fds), (int)wait_ms);
@@ -68,8 +75,8 @@ static void *intake_main(void *ctx)
 	return NULL;
 }
 
-int pl_intake_thread_open(struct pl_intake_thread *t, const struct pl_config *c, char *error,
-			  size_t error_size)
+int pl_intake_thread_open(struct pl_intake_thread *t, const struct pl_config *c,
+			  struct pl_live *live, char *error, size_t error_size)
 {
 	const struct pl_key *authority = &c->authority->key[0];
 	struct pl_intake_conf conf = {.store_path = c->site.feed_store_dir,
@@ -80,6 +87,7 @@ int pl_intake_thread_open(struct pl_intake_thread *t, const struct pl_config *c,
 
 	memset(t, 0, sizeof(*t));
 	t->stop_fd = -1;
+	t->live = live;
 	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
 	ret = pl_intake_open(&conf, &t->in, error, error_size);
 	if (ret != 0)

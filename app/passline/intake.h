@@ -13,11 +13,13 @@
 #include "config.h"
 #include "intake/pl_intake.h"
 #include "intake/pl_intake_dir.h"
+#include "worker.h"
 
 struct pl_intake_thread {
 	struct pl_intake *in; /* the one that the control socket and the loader use, too */
 	struct pl_intake_dir *dir PL_OWNED_BY(intake); /* NULL: none is configured */
 	const char *dir_path;
+	struct pl_live *live;
 	pthread_t thread;
 	int stop_fd; /* an eventfd: written once, to stop */
 	_Atomic bool stop PL_SHARED(ctrl, intake);
@@ -29,7 +31,7 @@ struct pl_intake_thread {
 
 /** Lock the store and look at what is there: before anything reads it. */
 PL_MUST_USE int pl_intake_thread_open(struct pl_intake_thread *t, const struct pl_config *c,
-				      char *error, size_t error_size);
+				      struct pl_live *live, char *error, size_t error_size);
 /** Take segments from now on. */
 PL_MUST_USE int pl_intake_thread_start(struct pl_intake_thread *t, char *error, size_t error_size);
 /** No more segments; the store stays locked, for whoever reads it. */
@@ -38,10 +40,11 @@ void pl_intake_thread_stop(struct pl_intake_thread *t);
 void pl_intake_thread_close(struct pl_intake_thread *t);
 
 /**
- * PL_FLAG_INTAKE if segments are refused or cannot be stored.
+ * Tell workers PL_FLAG_INTAKE if segments are refused or cannot be stored: the intake's thread by
+ * itself, and whoever has just submitted one.
  * @param out  what it says of itself.
  * Thread: any. Blocks: no.
  */
-uint32_t pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out);
+void pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out);
 
 #endif

@@ -161,9 +161,8 @@ static void read_feed(struct pl_loader *l)
 	pl_intake_applied_set(l->intake, l->pos.sequence);
 	tell_refusal(l, e, &report);
 	tell_full(l);
-	/* LOAD-PUB release: all that was read is in the table. Pairs: LOAD-GET in control, which
-	 * passes it on by FLAGS-PUB. */
-	atomic_store_explicit(&l->status.flags, flags, memory_order_release);
+	/* LOAD-PUB release: all that was read is in the table. Pairs: FLAGS-GET. */
+	atomic_store_explicit(&l->live->feed_flags, flags, memory_order_release);
 }
 
 /* Until something was renamed or made in the directory, or it is time to look anyway.
@@ -229,7 +228,6 @@ int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_in
 	l->live = live;
 	l->dir_path = c->site.feed_store_dir;
 	l->pos.stream_id = authority->stream_id;
-	atomic_init(&l->status.flags, PL_FLAG_LOADING);
 	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
 	l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);

@@ -27,7 +27,6 @@ static_assert(sizeof(union pl_table_position) == PL_TABLE_POSITION_SIZE, "kept i
 
 /** What the loader shows; it is the one writer. */
 struct pl_loader_status {
-	_Atomic uint32_t flags; /* PL_FLAG_LOADING, PL_FLAG_INTAKE, PL_FLAG_TABLE_FULL */
 	_Atomic uint64_t sequence;
 	_Atomic uint64_t segment_cnt; /* applied by this process */
 	_Atomic uint64_t record_cnt;

@@ -110,9 +110,17 @@ static int build(struct pl_app *app, char *error, size_t error_size)
 	if (ret != 0)
 		return ret;
 	app->nonces_open = true;
+	ret = pl_journal_open(&app->journal, app->config.site.state_dir, pl_say, error, error_size);
+	if (ret != 0)
+		return ret;
+	pl_journal_write(&app->journal, "appliance", "start", "done", "version " PL_VERSION);
 	atomic_init(&app->live.nonce_limit, app->nonces.limit);
+	atomic_init(&app->policy_generation, 1);
+	/* Control's until all that was there is loaded, and the loader's from its start on. */
 	atomic_init(&app->live.flags, PL_FLAG_LOADING);
-	ret = pl_intake_thread_open(&app->intake, &app->config, error, error_size);
+	atomic_init(&app->live.feed_flags, PL_FLAG_LOADING);
+	atomic_init(&app->live.intake_flags, 0);
+	ret = pl_intake_thread_open(&app->intake, &app->config, &app->live, error, error_size);
 	if (ret != 0)
 		return ret;
 	ret = clock_start(app);
@@ -141,6 +149,7 @@ static int build(struct pl_app *app, char *error, size_t error_size)
 static void unbuild(struct pl_app *app)
 {
 	pl_telemetry_stop();
+	pl_desk_stop(app);
 	pl_intake_thread_stop(&app->intake);
 	pl_loader_stop(&app->loader);
 	pl_intake_thread_close(&app->intake);
@@ -155,6 +164,8 @@ static void unbuild(struct pl_app *app)
 	if (app->nonces_open)
 		pl_nonce_store_close(&app->nonces);
 	pl_config_free(&app->config);
+	pl_journal_write(&app->journal, "appliance", "stop", "done", "all is closed");
+	pl_journal_close(&app->journal);
 }
 
 static int serve(struct pl_app *app, char *error, size_t error_size)
@@ -175,6 +186,8 @@ static int serve(struct pl_app *app, char *error, size_t error_size)
 		snprintf(error, error_size, "telemetry commands cannot be registered");
 		goto stop;
 	}
+	if (pl_desk_start(app, error, error_size) != 0)
+		goto stop;
 	code = pl_control_run(app);
 	error[0] = '\0';
 stop:
@@ -227,7 +240,8 @@ static int run(struct pl_app *app)
 
 int main(int argc, char **argv)
 {
-	static struct pl_app app; /* large, and zeroed */
+	static struct pl_app app = {.config_lock =
+					    PTHREAD_MUTEX_INITIALIZER}; /* large, else zeros */
 	char error[512];
 
 	if (pl_args_parse(argc, argv, &app.args, error, sizeof(error)) != 0) {

@@ -78,8 +78,8 @@ void pl_ready_serving(const struct pl_app *app)
 	(void)sd_notifyf(0, "READY=1\nSTATUS=serving %" PRIu64 " certificates", stats.entry_cnt);
 }
 
-void pl_ready_draining(void)
+void pl_ready_draining(bool stop)
 {
 	pl_say("draining");
-	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+	(void)sd_notify(0, stop ? "STOPPING=1\nSTATUS=draining" : "STATUS=draining");
 }

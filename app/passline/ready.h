@@ -16,6 +16,7 @@ void pl_ready_answering(const struct pl_app *app);
 void pl_ready_loading(uint64_t record_cnt);
 /** Everything is up. */
 void pl_ready_serving(const struct pl_app *app);
-void pl_ready_draining(void);
+/** stop: and then it stops; else it goes on until it is told otherwise. */
+void pl_ready_draining(bool stop);
 
 #endif

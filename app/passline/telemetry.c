@@ -66,17 +66,6 @@ static void verdicts_add(struct rte_tel_data *d, const struct pl_counters *c)
 	}
 }
 
-static void totals_read(const struct pl_app *app, struct pl_counters *total)
-{
-	memset(total, 0, sizeof(*total));
-	for (uint32_t i = 0; i < app->worker_cnt; i++) {
-		struct pl_counters one;
-
-		pl_worker_counters_read(app->workers[i], &one);
-		pl_stats_add(total, &one);
-	}
-}
-
 static void cycles_add(struct rte_tel_data *d, const struct pl_counters *c)
 {
 	rte_tel_data_add_dict_u64(d, "tsc_hz", rte_get_tsc_hz());
@@ -91,7 +80,7 @@ static int stats_answer(struct pl_app *app, const char *params, struct rte_tel_d
 	struct pl_counters total;
 
 	(void)params;
-	totals_read(app, &total);
+	pl_app_counters(app, &total);
 	rte_tel_data_start_dict(d);
 	counters_add(d, &total);
 	cycles_add(d, &total);
@@ -105,7 +94,7 @@ static int drops_answer(struct pl_app *app, const char *params, struct rte_tel_d
 	struct pl_counters total;
 
 	(void)params;
-	totals_read(app, &total);
+	pl_app_counters(app, &total);
 	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_u64(d, "rx_pkts", total.rx_pkts);
 	rte_tel_data_add_dict_u64(d, "answered", pl_stats_answered(&total));
@@ -237,24 +226,20 @@ static void ports_add(struct rte_tel_data *d, struct pl_app *app)
 
 static int state_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)
 {
-	/* relaxed, all: shown to humans. */
-	uint32_t flags = atomic_load_explicit(&app->live.flags, memory_order_relaxed);
-	uint32_t as_of = atomic_load_explicit(&app->live.as_of, memory_order_relaxed);
+	/* relaxed: shown to humans. */
 	uint32_t trust = atomic_load_explicit(&app->clock_trust, memory_order_relaxed);
 	uint64_t now_s = pl_wall_ns() / 1000000000u;
+	uint32_t as_of, flags = pl_app_flags(app, now_s, &as_of);
+	char site[PL_SITE_NAME_SIZE];
 
 	(void)params;
-	/* As a worker does for each burst. */
-	if (trust != PL_CLOCK_TRUSTED)
-		flags |= PL_FLAG_CLOCK;
-	if (pl_feed_is_old(as_of, now_s, app->config.site.feed_age_s_max))
-		flags |= PL_FLAG_FEED_OLD;
-	if (flags & PL_FLAG_LOADING)
-		as_of = 0;
+	pl_app_config_lock(app);
+	memcpy(site, app->config.site.name, sizeof(site));
+	pl_app_config_unlock(app);
 	rte_tel_data_start_dict(d);
 	flags_add(d, flags);
 	rte_tel_data_add_dict_string(d, "version", PL_VERSION);
-	rte_tel_data_add_dict_string(d, "site", app->config.site.name);
+	rte_tel_data_add_dict_string(d, "site", site);
 	rte_tel_data_add_dict_u64(d, "appliance_id", app->config.site.appliance_id);
 	rte_tel_data_add_dict_u64(d, "uptime_s", now_s - app->start_wall_s);
 	rte_tel_data_add_dict_string(d, "engines", pl_verify_engines(app->workers[0]->verify));
@@ -271,25 +256,13 @@ static int state_answer(struct pl_app *app, const char *params, struct rte_tel_d
 
 static void gateway_add(struct rte_tel_data *d, const struct pl_app *app, uint32_t idx)
 {
-	struct pl_gateway_counters total = {0};
+	struct pl_gateway_counters total;
 	struct rte_tel_data *one = rte_tel_data_alloc();
 	char name[16];
 
 	if (one == NULL)
 		return;
-	for (uint32_t i = 0; i < app->worker_cnt; i++) {
-		struct pl_gateway_counters c;
-
-		pl_worker_gateway_read(app->workers[i], idx, &c);
-		total.datagrams += c.datagrams;
-		total.scans += c.scans;
-		total.pass += c.pass;
-		total.deny += c.deny;
-		total.unknown += c.unknown;
-		total.retries += c.retries;
-		total.errors += c.errors;
-		total.seen_ms = c.seen_ms > total.seen_ms ? c.seen_ms : total.seen_ms;
-	}
+	pl_app_gateway_counters(app, idx, &total);
 	rte_tel_data_start_dict(one);
 	rte_tel_data_add_dict_u64(one, "datagrams", total.datagrams);
 	rte_tel_data_add_dict_u64(one, "scans", total.scans);

@@ -127,6 +127,8 @@ static int view_make(struct pl_app_view **out, const struct pl_gateway_set *prev
 	v->view.request_age_ms_max = c->site.request_age_ms_max;
 	v->feed_age_s_max = c->site.feed_age_s_max;
 	v->retry_after_ms = c->site.retry_after_ms;
+	v->idle = (uint8_t)c->site.idle;
+	v->idle_us = c->site.idle_us;
 	*out = v;
 	return 0;
 fail:

@@ -173,12 +173,14 @@ static void burst(struct pl_worker *w, uint32_t rx_cnt)
 /* Nothing came. The one system call that a worker ever makes is this sleep, where asked for. */
 static void idle(struct pl_worker *w)
 {
-	if (w->idle == PL_SITE_IDLE_SPIN)
+	const struct pl_app_view *v = w->view;
+
+	if (v->idle == PL_SITE_IDLE_SPIN)
 		return;
 	rte_pause();
-	if (w->idle == PL_SITE_IDLE_SLEEP && w->empty_polls >= PL_IDLE_POLLS_SLEEP) {
-		const struct timespec ts = {.tv_sec = w->idle_us / 1000000,
-					    .tv_nsec = (long)(w->idle_us % 1000000) * 1000};
+	if (v->idle == PL_SITE_IDLE_SLEEP && w->empty_polls >= PL_IDLE_POLLS_SLEEP) {
+		const struct timespec ts = {.tv_sec = v->idle_us / 1000000,
+					    .tv_nsec = (long)(v->idle_us % 1000000) * 1000};
 
 		(void)nanosleep(&ts, NULL);
 	}

@@ -25,13 +25,32 @@
 
 /** What control and the loader tell all workers; one line, rarely written. */
 struct pl_live {
-	/* enum pl_state_flag, of all that control decides. */
+	/* enum pl_state_flag, from each who finds a reason of its own: nobody passes on another's,
+	 * so that one who hangs holds back nobody's flags but his. pl_live_flags() joins them. */
 	alignas(PL_CACHE_LINE) _Atomic uint32_t flags PL_SHARED(ctrl, worker);
+	_Atomic uint32_t feed_flags PL_SHARED(loader, worker);
+	_Atomic uint32_t intake_flags PL_SHARED(intake, worker);
 	_Atomic uint32_t as_of PL_SHARED(loader, worker); /* unix s */
 	_Atomic uint64_t nonce_limit PL_SHARED(ctrl, worker);
 	_Atomic uint32_t announce_generation PL_SHARED(ctrl, worker); /* a change: announce */
 	_Atomic bool stop PL_SHARED(ctrl, worker);
 };
+
+/** All reasons in force, but for those that a worker finds by itself: clock and age of the feed. */
+static inline uint32_t pl_live_flags(const struct pl_live *live)
+{
+	/* FLAGS-GET acquire, all three: pairs FLAGS-PUB, LOAD-PUB, INTAKE-PUB. With "loading" gone,
+	 * all that was loaded is seen. */
+	uint32_t flags = atomic_load_explicit(&live->flags, memory_order_acquire) |
+			 atomic_load_explicit(&live->feed_flags, memory_order_acquire) |
+			 atomic_load_explicit(&live->intake_flags, memory_order_acquire);
+
+	/* Segments are there that the table does not have: who is absent may be in them, however
+	 * young as_of is. */
+	if (flags & (PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL))
+		flags |= PL_FLAG_FEED_OLD;
+	return flags;
+}
 
 /** Is a feed as of then so old, at this time, that who is absent from it may be in a newer one? One
  * from the future is: it was signed by a clock that was wrong, and would be fresh until then. */
@@ -73,8 +92,6 @@ struct pl_worker {
 	const struct pl_live *live PL_FROZEN_AFTER(start);
 	uint32_t idx PL_FROZEN_AFTER(start); /* of all workers: queue number in nonces */
 	uint32_t lcore_id PL_FROZEN_AFTER(start);
-	uint32_t idle PL_FROZEN_AFTER(start); /* enum pl_site_idle */
-	uint32_t idle_us PL_FROZEN_AFTER(start);
 	bool garp PL_FROZEN_AFTER(start);
 	uint32_t announced PL_OWNED_BY(worker);      /* generation last seen */
 	uint32_t gateway_cursor PL_OWNED_BY(worker); /* next to publish */

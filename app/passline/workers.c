@@ -71,8 +71,6 @@ static int worker_create(struct pl_app *app, struct pl_app_port *ap, uint16_t qu
 	w->views = &app->views;
 	w->clock_base = app->clock;
 	w->live = &app->live;
-	w->idle = app->config.site.idle;
-	w->idle_us = app->config.site.idle_us;
 	w->garp = ap->conf->garp;
 	w->chores_period_tsc = rte_get_tsc_hz() / 1000000 * PL_CHORES_US;
 	if (rte_rcu_qsbr_thread_register(app->views.qsbr, w->idx) != 0) {

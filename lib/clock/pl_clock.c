@@ -36,7 +36,7 @@ struct base {
 };
 
 struct pl_clock {
-	struct pl_clock_conf conf PL_FROZEN_AFTER(create);
+	struct pl_clock_conf conf; /* its source frozen after create; its limits the sampler's */
 
 	/* The sampler's. */
 	struct base base;
@@ -185,6 +185,17 @@ void pl_clock_view_get(const struct pl_clock *c, struct pl_clock_view *view)
 		}
 		__builtin_ia32_pause();
 	}
+}
+
+int pl_clock_limits_set(struct pl_clock *c, uint32_t step_ms_max, bool need_synchronised,
+			uint64_t settle_s)
+{
+	if (step_ms_max == 0)
+		return -EINVAL;
+	c->conf.step_ms_max = step_ms_max;
+	c->conf.need_synchronised = need_synchronised;
+	c->conf.settle_s = settle_s;
+	return 0;
 }
 
 int pl_clock_create(const struct pl_clock_conf *conf, struct pl_clock **out)

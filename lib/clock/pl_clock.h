@@ -59,6 +59,10 @@ void pl_clock_destroy(struct pl_clock *c);
  * may go back.
  */
 enum pl_clock_trust pl_clock_sample(struct pl_clock *c);
+/** Other limits, from the next sample on; a step that is being waited out stays one. Thread: the
+ * sampler's. @return 0 or -EINVAL for a step_ms_max of 0. */
+PL_MUST_USE int pl_clock_limits_set(struct pl_clock *c, uint32_t step_ms_max,
+				    bool need_synchronised, uint64_t settle_s);
 /** What the last sample found. Thread: the sampler's. */
 enum pl_clock_trust pl_clock_trust(const struct pl_clock *c);
 const char *pl_clock_trust_text(enum pl_clock_trust t);

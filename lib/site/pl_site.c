@@ -338,6 +338,20 @@ static void read_table(struct pl_conf *c, struct pl_site *site)
 		site->table_numa_node = (int32_t)pl_conf_number(c, s, "numa-node", 0, 0, 1023);
 }
 
+static void read_control(struct pl_conf *c, struct pl_site *site)
+{
+	static const char *const modes[] = {"0600", "0660"};
+	static const uint32_t mode_bits[] = {0600, 0660};
+	struct pl_conf_section *s = pl_conf_section(c, "control");
+	char path[PL_SITE_PATH_SIZE + 16];
+
+	snprintf(path, sizeof(path), "%s/control.sock", site->state_dir);
+	pl_conf_path(c, s, "socket", path, site->control_path, sizeof(site->control_path));
+	pl_conf_text(c, s, "owner", "", site->control_owner, sizeof(site->control_owner));
+	pl_conf_text(c, s, "group", "", site->control_group, sizeof(site->control_group));
+	site->control_mode = mode_bits[pl_conf_enum(c, s, "mode", modes, 2, 0)];
+}
+
 static void read_limits_and_clock(struct pl_conf *c, struct pl_site *site)
 {
 	struct pl_conf_section *s = pl_conf_section(c, "policy");
@@ -381,6 +395,7 @@ static int site_of(struct pl_conf *c, struct pl_site *out, char *error, size_t e
 	read_ports(c, out);
 	read_keys_and_feed(c, out);
 	read_table(c, out);
+	read_control(c, out);
 	read_limits_and_clock(c, out);
 	read_worker(c, out);
 	rc = pl_conf_finish(c, error, error_size);

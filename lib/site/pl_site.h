@@ -81,6 +81,12 @@ struct pl_site {
 	/* [policy] */
 	char policy_path[PL_SITE_PATH_SIZE]; /* "": the built-in rules */
 
+	/* [control] */
+	char control_path[PL_SITE_PATH_SIZE];  /* of the control socket */
+	char control_owner[PL_SITE_NAME_SIZE]; /* a user's name; "": who runs the appliance */
+	char control_group[PL_SITE_NAME_SIZE]; /* a group's name; "": as above */
+	uint32_t control_mode;                 /* 0600 or 0660 */
+
 	/* [limits] */
 	uint32_t request_age_ms_max;
 	uint16_t retry_after_ms;
@@ -113,5 +119,15 @@ PL_MUST_USE int pl_site_load(const char *path, struct pl_site *out, char *error,
 /** The same from bytes; path serves messages and relative paths only. text needs no NUL. */
 PL_MUST_USE int pl_site_parse(const char *path, const char *text, size_t size, struct pl_site *out,
 			      char *error, size_t error_size);
+
+/**
+ * What differs between the site that runs and one that was read again, of all that a running
+ * appliance cannot change: each such key on a line of its own, with the remedy.
+ *
+ * @param text  "" if there is none; cut short if text_size is too small.
+ * @return how many keys.
+ */
+uint32_t pl_site_frozen_diff(const struct pl_site *now, const struct pl_site *next, char *text,
+			     size_t text_size);
 
 #endif

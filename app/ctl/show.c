@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Commands that show, but for status. */
+#include <inttypes.h>
+
+#include "ctl.h"
+
+/* Ask for something that takes no arguments. */
+static int ask_plain(struct pl_cli *cli, const char *command, json_t **r)
+{
+	int status;
+
+	*r = NULL;
+	if (!pl_cli_operands(cli, 0, 0, "this command takes nothing"))
+		return PL_CLI_USAGE;
+	status = pl_cli_ask(cli, command, NULL, NULL, 0, r);
+	if (status == PL_CLI_DONE && cli->json)
+		pl_cli_json(*r);
+	return status;
+}
+
+int pl_cli_feed(struct pl_cli *cli)
+{
+	char text[32], span[32];
+	const json_t *refused, *flag;
+	uint64_t as_of;
+	json_t *r;
+	size_t i;
+	int status = ask_plain(cli, "feed", &r);
+
+	if (status != PL_CLI_DONE || cli->json)
+		goto out;
+	as_of = pl_cli_u64(r, "as_of");
+	refused = json_object_get(r, "refused");
+	printf("applied   segment %" PRIu64 "\n", pl_cli_u64(r, "applied"));
+	printf("as of     %s\n", as_of != 0 ? pl_cli_time_text(as_of, text) : "nothing yet");
+	if (as_of != 0)
+		printf("age       %s, ", pl_cli_span_text(pl_cli_u64(r, "lag_s"), span));
+	if (as_of != 0)
+		printf("%s allowed\n", pl_cli_span_text(pl_cli_u64(r, "age_s_max"), span));
+	printf("taken     %s segments", pl_cli_count_text(pl_cli_u64(r, "segments"), text));
+	printf(" with %s records since the start\n",
+	       pl_cli_count_text(pl_cli_u64(r, "records"), text));
+	printf("refused   %" PRIu64 " time(s)", pl_cli_u64(r, "refusals"));
+	if (refused != NULL)
+		printf(", now: %s (%s)", pl_cli_str(refused, "text"),
+		       pl_cli_str(refused, "reason"));
+	printf("\n");
+	json_array_foreach(json_object_get(r, "flags"), i, flag)
+		printf("reason    %s: %s\n", pl_cli_str(flag, "flag"), pl_cli_str(flag, "text"));
+out:
+	json_decref(r);
+	return status;
+}
+
+int pl_cli_policy(struct pl_cli *cli)
+{
+	const char *file;
+	json_t *r;
+	int status = ask_plain(cli, "policy", &r);
+
+	if (status == PL_CLI_DONE && !cli->json) {
+		file = pl_cli_str(r, "file");
+		printf("# file %s\n# hash %s\n# generation %" PRIu64 "\n%s",
+		       *file != '\0' ? file : "(none: the built-in rules)", pl_cli_str(r, "hash"),
+		       pl_cli_u64(r, "generation"), pl_cli_str(r, "text"));
+	}
+	json_decref(r);
+	return status;
+}
+
+static void gateway_row(const json_t *g, uint64_t now_ms)
+{
+	static const char *const names[] = {"datagrams", "scans",   "pass",  "deny",
+					    "unknown",   "retries", "errors"};
+	uint64_t seen_ms = pl_cli_u64(g, "seen_ms");
+	char text[32];
+
+	printf("%10" PRIu64, pl_cli_u64(g, "id"));
+	for (size_t i = 0; i < PL_ARRAY_CNT(names); i++)
+		printf(" %13s", pl_cli_count_text(pl_cli_u64(g, names[i]), text));
+	if (seen_ms == 0)
+		printf("  never\n");
+	else
+		printf("  %s ago\n",
+		       pl_cli_span_text(now_ms > seen_ms ? (now_ms - seen_ms) / 1000 : 0, text));
+}
+
+static void gateways_head(void)
+{
+	printf("%10s %13s %13s %13s %13s %13s %13s %13s  last seen\n", "gateway", "datagrams",
+	       "scans", "pass", "deny", "unknown", "retries", "errors");
+}
+
+/* All of them, a page at a time. */
+static int gateways_all(struct pl_cli *cli, uint64_t from, uint64_t limit, uint64_t now_ms)
+{
+	json_t *all = json_array(), *r, *next;
+	uint64_t total = 0;
+	int status;
+
+	do {
+		const json_t *page;
+
+		status = pl_cli_ask(cli, "gateways",
+				    json_pack("{s:I, s:I}", "from", (json_int_t)from, "limit",
+					      (json_int_t)(limit < 1000 ? limit : 1000)),
+				    NULL, 0, &r);
+		if (status != PL_CLI_DONE)
+			break;
+		page = json_object_get(r, "gateways");
+		next = json_object_get(r, "next");
+		total = pl_cli_u64(r, "total");
+		from = pl_cli_u64(r, "next");
+		limit -= json_array_size(page) < limit ? json_array_size(page) : limit;
+		(void)json_array_extend(all, json_object_get(r, "gateways"));
+		if (!json_is_integer(next))
+			limit = 0;
+		json_decref(r);
+	} while (limit > 0);
+	if (status == PL_CLI_DONE && cli->json) {
+		r = json_pack("{s:I, s:O}", "total", (json_int_t)total, "gateways", all);
+		pl_cli_json(r);
+		json_decref(r);
+	} else if (status == PL_CLI_DONE) {
+		const json_t *g;
+		size_t i;
+
+		gateways_head();
+		json_array_foreach(all, i, g) gateway_row(g, now_ms);
+		printf("%zu of %" PRIu64 "\n", json_array_size(all), total);
+	}
+	json_decref(all);
+	return status;
+}
+
+int pl_cli_gateways(struct pl_cli *cli)
+{
+	bool bad = false;
+	const char *from_text = pl_cli_option(cli, "--from", &bad);
+	const char *limit_text = pl_cli_option(cli, "--limit", &bad);
+	uint64_t from = 0, limit = UINT32_MAX, id = 0;
+	struct timespec now;
+	uint64_t now_ms;
+	json_t *r;
+	int status;
+
+	if (bad || !pl_cli_operands(cli, 0, 1, "one gateway's number, or none"))
+		return PL_CLI_USAGE;
+	if ((from_text != NULL && !pl_cli_number(from_text, UINT32_MAX, &from)) ||
+	    (limit_text != NULL &&
+	     (!pl_cli_number(limit_text, UINT32_MAX, &limit) || limit == 0)) ||
+	    (cli->argc == 1 && !pl_cli_number(cli->argv[0], UINT32_MAX, &id))) {
+		pl_cli_complain("a whole number up to 4294967295 is expected. See --help");
+		return PL_CLI_USAGE;
+	}
+	clock_gettime(CLOCK_REALTIME, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	if (cli->argc == 0)
+		return gateways_all(cli, from, limit, now_ms);
+	status = pl_cli_ask(cli, "gateways", json_pack("{s:I}", "id", (json_int_t)id), NULL, 0, &r);
+	if (status == PL_CLI_DONE && cli->json) {
+		pl_cli_json(json_array_get(json_object_get(r, "gateways"), 0));
+	} else if (status == PL_CLI_DONE) {
+		gateways_head();
+		gateway_row(json_array_get(json_object_get(r, "gateways"), 0), now_ms);
+	}
+	json_decref(r);
+	return status;
+}
+
+int pl_cli_keys(struct pl_cli *cli)
+{
+	const json_t *g, *e;
+	json_t *r;
+	size_t i;
+	int status = ask_plain(cli, "keys", &r);
+
+	if (status != PL_CLI_DONE || cli->json)
+		goto out;
+	printf("authority's stream  %s\ntoken key epochs   ", pl_cli_str(r, "authority_stream"));
+	json_array_foreach(json_object_get(r, "token_epochs"), i, e)
+		printf(" %" JSON_INTEGER_FORMAT, json_integer_value(e));
+	printf("\n%10s epoch\n", "gateway");
+	json_array_foreach(json_object_get(r, "gateways"), i, g)
+		printf("%10" PRIu64 " %5" PRIu64 "\n", pl_cli_u64(g, "id"), pl_cli_u64(g, "epoch"));
+out:
+	json_decref(r);
+	return status;
+}
+
+static void counter_rows(const json_t *list, const char *title, bool zeros)
+{
+	const json_t *c;
+	char text[32];
+	size_t i;
+
+	printf("%s\n", title);
+	json_array_foreach(list, i, c) if (zeros || pl_cli_u64(c, "value") != 0)
+		printf("  %-20s %20s  %s\n", pl_cli_str(c, "name"),
+		       pl_cli_count_text(pl_cli_u64(c, "value"), text), pl_cli_str(c, "text"));
+}
+
+int pl_cli_counters(struct pl_cli *cli)
+{
+	bool zeros = pl_cli_flag(cli, "--all");
+	json_t *r;
+	int status = ask_plain(cli, "counters", &r);
+
+	if (status == PL_CLI_DONE && !cli->json) {
+		counter_rows(json_object_get(r, "counters"), "packets and scans", true);
+		counter_rows(json_object_get(r, "verdicts"), "verdicts", zeros);
+		counter_rows(json_object_get(r, "drops"), "dropped, by reason", zeros);
+	}
+	json_decref(r);
+	return status;
+}
+
+int pl_cli_journal(struct pl_cli *cli)
+{
+	bool bad = false;
+	const char *last_text = pl_cli_option(cli, "--last", &bad);
+	const json_t *l;
+	uint64_t last = 20;
+	json_t *r;
+	size_t i;
+	int status;
+
+	if (bad || !pl_cli_operands(cli, 0, 0, "journal takes nothing but --last N"))
+		return PL_CLI_USAGE;
+	if (last_text != NULL && (!pl_cli_number(last_text, 1000, &last) || last == 0)) {
+		pl_cli_complain("--last %s: a whole number from 1 to 1000 is expected", last_text);
+		return PL_CLI_USAGE;
+	}
+	status = pl_cli_ask(cli, "journal", json_pack("{s:I}", "last", (json_int_t)last), NULL, 0,
+			    &r);
+	if (status == PL_CLI_DONE && cli->json) {
+		pl_cli_json(r);
+	} else if (status == PL_CLI_DONE) {
+		json_array_foreach(json_object_get(r, "lines"), i, l) printf(
+			"%s  %-8s %-8s %s: %s\n", pl_cli_str(l, "time"), pl_cli_str(l, "what"),
+			pl_cli_str(l, "result"), pl_cli_str(l, "who"), pl_cli_str(l, "text"));
+		if (pl_cli_u64(r, "lost") != 0)
+			printf("%" PRIu64 " line(s) were lost: the disk did not take them\n",
+			       pl_cli_u64(r, "lost"));
+	}
+	json_decref(r);
+	return status;
+}

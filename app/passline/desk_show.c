@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Commands that show. Numbers are read as telemetry reads them; the configuration under its lock. */
+#include <errno.h>
+#include <inttypes.h>
+
+#include <sodium.h>
+
+#include <rte_cycles.h>
+
+#include "app.h"
+#include "desk.h"
+
+#define GATEWAYS_AN_ANSWER     100u
+#define GATEWAYS_AN_ANSWER_MAX 1000u
+
+/* A number that JSON can hold: jansson's are signed. */
+static json_t *number(uint64_t v)
+{
+	return json_integer(v <= INT64_MAX ? (json_int_t)v : INT64_MAX);
+}
+
+static json_t *flags_json(uint32_t flags)
+{
+	json_t *list = json_array();
+
+#define F(id, bit, name, what)                    \
+	if (flags & PL_FLAG_##id)                 \
+		(void)json_array_append_new(list, \
+					    json_pack("{s:s, s:s}", "flag", name, "text", what));
+	PL_STATE_FLAGS(F)
+#undef F
+	return list;
+}
+
+/* Read from atomics: a moment's figures, for people. relaxed for that. */
+static json_t *feed_json(struct pl_app *app, uint32_t as_of, uint64_t now_s)
+{
+	struct pl_loader_status *s = &app->loader.status;
+	uint32_t refused = atomic_load_explicit(&s->refused, memory_order_relaxed), age_s_max;
+	json_t *feed = json_object();
+
+	pl_app_config_lock(app);
+	age_s_max = app->config.site.feed_age_s_max;
+	(void)json_object_set_new(feed, "dir", pl_ctl_text(app->config.site.feed_dir));
+	pl_app_config_unlock(app);
+	(void)json_object_set_new(feed, "as_of", number(as_of));
+	(void)json_object_set_new(
+		feed, "lag_s", as_of != 0 ? json_integer((json_int_t)now_s - as_of) : json_null());
+	(void)json_object_set_new(feed, "age_s_max", number(age_s_max));
+	(void)json_object_set_new(feed, "applied",
+				  number(atomic_load_explicit(&s->sequence, memory_order_relaxed)));
+	(void)json_object_set_new(
+		feed, "segments",
+		number(atomic_load_explicit(&s->segment_cnt, memory_order_relaxed)));
+	(void)json_object_set_new(
+		feed, "records",
+		number(atomic_load_explicit(&s->record_cnt, memory_order_relaxed)));
+	(void)json_object_set_new(
+		feed, "refusals",
+		number(atomic_load_explicit(&s->refused_cnt, memory_order_relaxed)));
+	if (refused != PL_FEED_OK)
+		(void)json_object_set_new(
+			feed, "refused",
+			json_pack("{s:s, s:s}", "reason",
+				  pl_feed_error_name((enum pl_feed_error)refused), "text",
+				  pl_feed_error_text((enum pl_feed_error)refused)));
+	return feed;
+}
+
+static json_t *table_json(const struct pl_app *app)
+{
+	struct pl_table_stats s;
+	json_t *t = json_object();
+
+	pl_table_stats_get(app->table, &s);
+	(void)json_object_set_new(t, "entries", number(s.entry_cnt));
+	(void)json_object_set_new(t, "capacity", number(s.capacity));
+	(void)json_object_set_new(t, "bytes", number(s.size));
+	(void)json_object_set_new(t, "page_bytes", number(s.page_size));
+	(void)json_object_set_new(t, "refused_full", number(s.full_cnt));
+	return t;
+}
+
+static json_t *ports_json(struct pl_app *app)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < app->port_cnt; i++) {
+		struct pl_app_port *ap = &app->ports[i];
+		struct pl_port_status status;
+		char address[512];
+		json_t *p = json_object();
+
+		pl_port_status(&ap->port, &status);
+		pl_ports_address_text(&ap->nif, address, sizeof(address));
+		(void)json_object_set_new(p, "name", json_string(ap->conf->name));
+		(void)json_object_set_new(p, "device", json_string(ap->conf->device));
+		(void)json_object_set_new(p, "link_up", json_boolean(status.link_up));
+		(void)json_object_set_new(p, "queues", number(ap->port.queue_cnt));
+		(void)json_object_set_new(p, "addresses", json_string(address));
+		(void)json_object_set_new(p, "rx_missed", number(status.rx_missed));
+		(void)json_object_set_new(p, "rx_errors", number(status.rx_errors));
+		(void)json_object_set_new(p, "rx_no_mbuf", number(status.rx_no_mbuf));
+		(void)json_object_set_new(p, "tx_errors", number(status.tx_errors));
+		(void)json_array_append_new(list, p);
+	}
+	return list;
+}
+
+static json_t *desk_json(struct pl_app *app)
+{
+	struct pl_ctl_stats s;
+
+	pl_ctl_server_stats(app->desk.server, &s);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "accepted", number(s.accepted), "requests",
+			 number(s.requests), "refused", number(s.refused), "late", number(s.late),
+			 "evicted", number(s.evicted));
+}
+
+/* What the traffic amounts to, for a first look; all of it is in "counters". */
+static json_t *traffic_json(const struct pl_app *app)
+{
+	uint64_t by_group[PL_GROUP_UNKNOWN + 1] = {0};
+	struct pl_counters c;
+
+	pl_app_counters(app, &c);
+	for (const uint8_t *code = pl_verdict_codes; *code != PL_V_NONE; code++)
+		by_group[pl_verdict_group(*code)] += c.verdicts[*code];
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "rx_pkts",
+			 number(c.rx_pkts), "answered", number(pl_stats_answered(&c)), "dropped",
+			 number(pl_stats_dropped(&c)), "scans", number(c.scans), "pass",
+			 number(by_group[PL_GROUP_PASS]), "deny", number(by_group[PL_GROUP_DENY]),
+			 "unknown", number(by_group[PL_GROUP_UNKNOWN]), "busy_tsc",
+			 number(c.busy_tsc), "idle_tsc", number(c.idle_tsc));
+}
+
+int pl_desk_status(void *ctx, struct pl_ctl_call *call)
+{
+	struct pl_app *app = ctx;
+	uint64_t now_s = pl_wall_ns() / 1000000000u;
+	uint32_t as_of, flags = pl_app_flags(app, now_s, &as_of);
+	/* relaxed: shown to humans. */
+	uint32_t trust = atomic_load_explicit(&app->clock_trust, memory_order_relaxed);
+	json_t *r = json_object();
+	int rc = pl_ctl_args_known(call, NULL, 0);
+
+	call->result = r;
+	if (rc != 0)
+		return rc;
+	(void)json_object_set_new(r, "state", json_string(pl_state_name(pl_state_of_flags(flags))));
+	(void)json_object_set_new(r, "flags", flags_json(flags));
+	(void)json_object_set_new(r, "version", json_string(PL_VERSION));
+	pl_app_config_lock(app);
+	(void)json_object_set_new(r, "site", pl_ctl_text(app->config.site.name));
+	(void)json_object_set_new(r, "appliance_id", number(app->config.site.appliance_id));
+	(void)json_object_set_new(r, "need_synchronised",
+				  json_boolean(app->config.site.need_synchronised));
+	pl_app_config_unlock(app);
+	(void)json_object_set_new(r, "now", number(now_s));
+	(void)json_object_set_new(r, "uptime_s", number(now_s - app->start_wall_s));
+	(void)json_object_set_new(r, "clock",
+				  json_pack("{s:b, s:s}", "trusted", trust == PL_CLOCK_TRUSTED,
+					    "text",
+					    pl_clock_trust_text((enum pl_clock_trust)trust)));
+	(void)json_object_set_new(r, "feed", feed_json(app, as_of, now_s));
+	(void)json_object_set_new(r, "table", table_json(app));
+	(void)json_object_set_new(r, "ports", ports_json(app));
+	(void)json_object_set_new(r, "traffic", traffic_json(app));
+	(void)json_object_set_new(r, "queues", number(app->worker_cnt));
+	(void)json_object_set_new(
+		r, "gateways",
+		number(atomic_load_explicit(&app->gateway_cnt, memory_order_relaxed)));
+	(void)json_object_set_new(
+		r, "view_generation",
+		number(atomic_load_explicit(&app->view_generation, memory_order_relaxed)));
+	(void)json_object_set_new(r, "engines",
+				  json_string(pl_verify_engines(app->workers[0]->verify)));
+	(void)json_object_set_new(r, "huge_pages", json_boolean(!app->no_huge));
+	(void)json_object_set_new(r, "journal_lost", number(pl_journal_lost(&app->journal)));
+	(void)json_object_set_new(r, "control", desk_json(app));
+	return 0;
+}
+
+int pl_desk_feed(void *ctx, struct pl_ctl_call *call)
+{
+	struct pl_app *app = ctx;
+	uint64_t now_s = pl_wall_ns() / 1000000000u;
+	uint32_t as_of, flags = pl_app_flags(app, now_s, &as_of);
+	int rc = pl_ctl_args_known(call, NULL, 0);
+
+	if (rc != 0)
+		return rc;
+	call->result = feed_json(app, as_of, now_s);
+	(void)json_object_set_new(call->result, "flags",
+				  flags_json(flags & (PL_FLAG_LOADING | PL_FLAG_FEED_OLD |
+						      PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL)));
+	return 0;
+}
+
+int pl_desk_policy(void *ctx, struct pl_ctl_call *call)
+{
+	struct pl_app *app = ctx;
+	char *text = malloc(PL_POLICY_TEXT_SIZE);
+	char hash[2 * PL_POLICY_HASH_SIZE + 1];
+	int rc = pl_ctl_args_known(call, NULL, 0);
+
+	if (text == NULL || rc != 0) {
+		free(text);
+		return rc != 0 ? rc : -ENOMEM;
+	}
+	call->result = json_object();
+	pl_app_config_lock(app);
+	(void)pl_policy_describe(&app->config.policy, &app->config.policy_names, text,
+				 PL_POLICY_TEXT_SIZE);
+	sodium_bin2hex(hash, sizeof(hash), app->config.policy_hash, PL_POLICY_HASH_SIZE);
+	(void)json_object_set_new(call->result, "file",
+				  app->config.site.policy_path[0] != '\0'
+					  ? pl_ctl_text(app->config.site.policy_path)
+					  : json_null());
+	pl_app_config_unlock(app);
+	(void)json_object_set_new(call->result, "hash", json_string(hash));
+	(void)json_object_set_new(
+		call->result, "generation",
+		number(atomic_load_explicit(&app->policy_generation, memory_order_relaxed)));
+	(void)json_object_set_new(call->result, "text", json_string(text));
+	free(text);
+	return 0;
+}
+
+static json_t *gateway_json(const struct pl_app *app, uint32_t idx)
+{
+	struct pl_gateway_counters c;
+	/* relaxed: see GWID-PUB; idx is below the count that was acquired. */
+	uint32_t id = atomic_load_explicit(&app->gateway_ids[idx], memory_order_relaxed);
+
+	pl_app_gateway_counters(app, idx, &c);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", number(id),
+			 "datagrams", number(c.datagrams), "scans", number(c.scans), "pass",
+			 number(c.pass), "deny", number(c.deny), "unknown", number(c.unknown),
+			 "retries", number(c.retries), "errors", number(c.errors), "seen_ms",
+			 number(c.seen_ms));
+}
+
+static int gateway_one(struct pl_app *app, struct pl_ctl_call *call, uint32_t cnt, uint32_t id)
+{
+	for (uint32_t i = 0; i < cnt; i++) {
+		/* relaxed: see GWID-PUB. */
+		if (atomic_load_explicit(&app->gateway_ids[i], memory_order_relaxed) != id)
+			continue;
+		call->result = json_pack("{s:o, s:[o]}", "total", number(cnt), "gateways",
+					 gateway_json(app, i));
+		return 0;
+	}
+	snprintf(call->error, call->error_size,
+		 "there is no gateway %" PRIu32 ": copy its key to gateway-dir and reload", id);
+	return -ENOENT;
+}
+
+int pl_desk_gateways(void *ctx, struct pl_ctl_call *call)
+{
+	static const char *const names[] = {"id", "from", "limit"};
+	struct pl_app *app = ctx;
+	/* GWID-GET acquire: pairs GWID-PUB. */
+	uint32_t cnt = atomic_load_explicit(&app->gateway_cnt, memory_order_acquire);
+	uint64_t id, from, limit, i;
+	json_t *list;
+
+	if (pl_ctl_args_known(call, names, PL_ARRAY_CNT(names)) != 0 ||
+	    pl_ctl_arg_number(call, "id", UINT64_MAX, 0, UINT32_MAX, &id) != 0 ||
+	    pl_ctl_arg_number(call, "from", 0, 0, UINT32_MAX, &from) != 0 ||
+	    pl_ctl_arg_number(call, "limit", GATEWAYS_AN_ANSWER, 1, GATEWAYS_AN_ANSWER_MAX,
+			      &limit) != 0)
+		return -EINVAL;
+	if (id != UINT64_MAX)
+		return gateway_one(app, call, cnt, (uint32_t)id);
+	list = json_array();
+	for (i = from; i < cnt && i < from + limit; i++)
+		(void)json_array_append_new(list, gateway_json(app, (uint32_t)i));
+	call->result = json_pack("{s:o, s:o, s:o}", "total", number(cnt), "next",
+				 i < cnt ? number(i) : json_null(), "gateways", list);
+	return 0;
+}
+
+/* Numbers of keys, never a byte of one. */
+int pl_desk_keys(void *ctx, struct pl_ctl_call *call)
+{
+	struct pl_app *app = ctx;
+	json_t *tokens = json_array(), *gateways = json_array();
+	const struct pl_config *c = &app->config;
+	char stream[17];
+	int rc = pl_ctl_args_known(call, NULL, 0);
+
+	pl_app_config_lock(app);
+	snprintf(stream, sizeof(stream), "%016" PRIx64, c->authority->key[0].stream_id);
+	for (uint32_t i = 0; i < c->tokens->cnt; i++)
+		(void)json_array_append_new(tokens, number(c->tokens->key[i].epoch));
+	for (uint32_t i = 0; i < c->gateways->cnt; i++)
+		(void)json_array_append_new(gateways,
+					    json_pack("{s:o, s:o}", "id",
+						      number(c->gateways->key[i].gateway_id),
+						      "epoch", number(c->gateways->key[i].epoch)));
+	pl_app_config_unlock(app);
+	call->result = json_pack("{s:s, s:o, s:o}", "authority_stream", stream, "token_epochs",
+				 tokens, "gateways", gateways);
+	return rc;
+}
+
+static void counter_add(json_t *list, const char *name, uint64_t value, const char *text)
+{
+	(void)json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "name", name, "value",
+						    number(value), "text", text));
+}
+
+int pl_desk_counters(void *ctx, struct pl_ctl_call *call)
+{
+	struct pl_app *app = ctx;
+	json_t *all = json_array(), *drops = json_array(), *verdicts = json_array();
+	struct pl_counters c;
+	int rc = pl_ctl_args_known(call, NULL, 0);
+
+	pl_app_counters(app, &c);
+	counter_add(all, "answered", pl_stats_answered(&c), "packets answered, in any way");
+	counter_add(all, "dropped", pl_stats_dropped(&c), "packets dropped, for any reason");
+#define C(field, text) counter_add(all, #field, c.field, text);
+	PL_WORKER_COUNTERS(C)
+#undef C
+	for (uint32_t i = 0; i < PL_DROP_CNT; i++)
+		counter_add(drops, pl_drop_name(i), c.drops[i], pl_drop_text(i));
+	for (const uint8_t *code = pl_verdict_codes; *code != PL_V_NONE; code++)
+		counter_add(verdicts, pl_verdict_name(*code), c.verdicts[*code],
+			    pl_verdict_text(*code));
+	call->result = json_pack("{s:o, s:o, s:o, s:o}", "counters", all, "drops", drops,
+				 "verdicts", verdicts, "tsc_hz", number(rte_get_tsc_hz()));
+	return rc;
+}
+
+int pl_desk_journal(void *ctx, struct pl_ctl_call *call)
+{
+	static const char *const names[] = {"last"};
+	struct pl_app *app = ctx;
+	uint64_t cnt;
+
+	if (pl_ctl_args_known(call, names, PL_ARRAY_CNT(names)) != 0 ||
+	    pl_ctl_arg_number(call, "last", 20, 1, PL_JOURNAL_LAST_MAX, &cnt) != 0)
+		return -EINVAL;
+	(void)pl_journal_sync(&app->journal);
+	call->result =
+		json_pack("{s:o, s:o}", "lines", pl_journal_last(&app->journal, (uint32_t)cnt),
+			  "lost", number(pl_journal_lost(&app->journal)));
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sums over workers and what amounts to the state, for all who show them: telemetry and the desk. */
+#include "app.h"
+
+void pl_app_counters(const struct pl_app *app, struct pl_counters *total)
+{
+	memset(total, 0, sizeof(*total));
+	for (uint32_t i = 0; i < app->worker_cnt; i++) {
+		struct pl_counters one;
+
+		pl_worker_counters_read(app->workers[i], &one);
+		pl_stats_add(total, &one);
+	}
+}
+
+void pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
+			     struct pl_gateway_counters *total)
+{
+	memset(total, 0, sizeof(*total));
+	for (uint32_t i = 0; i < app->worker_cnt; i++) {
+		struct pl_gateway_counters c;
+
+		pl_worker_gateway_read(app->workers[i], idx, &c);
+		total->datagrams += c.datagrams;
+		total->scans += c.scans;
+		total->pass += c.pass;
+		total->deny += c.deny;
+		total->unknown += c.unknown;
+		total->retries += c.retries;
+		total->errors += c.errors;
+		total->seen_ms = c.seen_ms > total->seen_ms ? c.seen_ms : total->seen_ms;
+	}
+}
+
+uint32_t pl_app_flags(struct pl_app *app, uint64_t now_s, uint32_t *as_of)
+{
+	uint32_t flags = pl_live_flags(&app->live), age_s_max;
+
+	/* relaxed, both: shown to humans. */
+	*as_of = atomic_load_explicit(&app->live.as_of, memory_order_relaxed);
+	if (atomic_load_explicit(&app->clock_trust, memory_order_relaxed) != PL_CLOCK_TRUSTED)
+		flags |= PL_FLAG_CLOCK;
+	pl_app_config_lock(app);
+	age_s_max = app->config.site.feed_age_s_max;
+	pl_app_config_unlock(app);
+	if (pl_feed_is_old(*as_of, now_s, age_s_max))
+		flags |= PL_FLAG_FEED_OLD;
+	if (flags & PL_FLAG_LOADING)
+		*as_of = 0;
+	return flags;
+}
