@@ -56,6 +56,33 @@ static void peek_all(struct pl_verify *v, const struct pl_view *view)
 	}
 }
 
+static PL_COLD bool may_tell_error(struct pl_verify *v, uint32_t gateway_idx, uint64_t wall_ms)
+{
+	struct errors_told *told = &v->errors_told[gateway_idx];
+	uint32_t window = (uint32_t)(wall_ms / ERROR_WINDOW_MS);
+
+	if (told->window != window)
+		*told = (struct errors_told){.window = window};
+	if (told->cnt >= ERRORS_A_WINDOW)
+		return false;
+	told->cnt++;
+	return true;
+}
+
+/* The sender's own fault: it is told, now and then. */
+static PL_COLD void fault(struct pl_verify *v, const struct pl_now *now, uint32_t i,
+			  enum pl_verdict error)
+{
+	struct pending *p = &v->pending[i];
+
+	if (may_tell_error(v, p->gateway->idx, now->wall_ms)) {
+		p->error = (uint8_t)error;
+		return;
+	}
+	p->gateway = NULL;
+	drop(v, &v->items[i], PL_DROP_ERROR_LIMIT);
+}
+
 /* An authentic datagram: what is it, and is it fresh? */
 static void admit(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
 		  uint32_t i)
@@ -64,19 +91,22 @@ static void admit(struct pl_verify *v, const struct pl_view *view, const struct 
 	struct pending *p = &v->pending[i];
 	struct pl_gateway_counters *g = &v->gateway_counters[p->gateway->idx];
 	struct pl_wire_req_head head;
+	enum pl_verdict error;
 	uint64_t age_ms;
 
 	g->datagrams++;
 	g->seen_ms = now->wall_ms;
-	p->error = (uint8_t)pl_wire_req_read(it->data, it->request_size, &head);
-	if (PL_UNLIKELY(p->error != PL_V_NONE))
+	error = pl_wire_req_read(it->data, it->request_size, &head);
+	if (PL_UNLIKELY(error != PL_V_NONE)) {
+		fault(v, now, i, error);
 		return;
+	}
 	age_ms = head.sent_at_ms > now->wall_ms ? head.sent_at_ms - now->wall_ms
 						: now->wall_ms - head.sent_at_ms;
 	/* With no clock to trust, age tells nothing: the scans are judged, and what rests on time
 	 * becomes UNKNOWN there. */
 	if (PL_UNLIKELY(age_ms > view->request_age_ms_max) && !(now->flags & PL_FLAG_CLOCK)) {
-		p->error = PL_V_STALE_REQUEST;
+		fault(v, now, i, PL_V_STALE_REQUEST);
 		return;
 	}
 	if (PL_UNLIKELY(now->flags & PL_FLAG_BUSY) && head.scan_cnt != 0) {

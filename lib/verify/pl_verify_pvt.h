@@ -43,6 +43,16 @@ struct pending {
 	uint8_t error; /* enum pl_verdict for the whole datagram, or PL_V_NONE */
 };
 
+/* Errors told to one gateway. Who is at fault learns it from the first few; and a flood of recorded
+ * requests, which anyone who once saw them can send, costs no sealing and is not reflected. */
+#define ERROR_WINDOW_MS 250u
+#define ERRORS_A_WINDOW 32u
+
+struct errors_told {
+	uint32_t window; /* the low bits of wall_ms / ERROR_WINDOW_MS */
+	uint32_t cnt;
+};
+
 struct pl_verify {
 	struct pl_seal *seal PL_FROZEN_AFTER(create);
 	pl_token_check_fn token_check PL_FROZEN_AFTER(create);
@@ -71,6 +81,7 @@ struct pl_verify {
 	uint32_t generation[CHUNK_MAX];
 	uint8_t token_ok[CHUNK_MAX];
 
+	struct errors_told errors_told[PL_GATEWAY_MAX] PL_OWNED_BY(worker);
 	struct pl_gateway_counters gateway_counters[PL_GATEWAY_MAX] PL_OWNED_BY(worker);
 };
 

@@ -470,6 +470,32 @@ static void test_nonces_run_out_cleanly(void **state)
 	assert_int_equal(drop_of(fx, data, fx_request(fx, data, NULL, 0)), PL_DROP_NO_NONCE);
 }
 
+/* A flood of recorded requests: the gateway is told now and then, and what it asks today is
+ * answered all the while. */
+static void test_faults_are_told_now_and_then(void **state)
+{
+	struct fx *fx = *state;
+	uint8_t data[PL_WIRE_REQ_SIZE_MAX];
+
+	for (uint32_t window = 0; window < 3; window++) {
+		uint64_t now = fx->now.wall_ms += 250;
+
+		for (uint32_t i = 0; i < 32; i++)
+			assert_int_equal(
+				error_of(fx, data, request_with(fx, data, 1, now - 5001, 1, 1)),
+				PL_V_STALE_REQUEST);
+		for (uint32_t i = 0; i < 100; i++)
+			assert_int_equal(
+				drop_of(fx, data, request_with(fx, data, 1, now - 5001, 1, 1)),
+				PL_DROP_ERROR_LIMIT);
+		assert_int_equal(drop_of(fx, data, request_with(fx, data, 2, now, 1, 1)),
+				 PL_DROP_ERROR_LIMIT);
+		assert_int_equal(error_of(fx, data, request_with(fx, data, 1, now, 0, 0)), 0);
+	}
+	assert_int_equal(fx->counters.error_replies, 3 * 32);
+	assert_int_equal(fx->counters.drops[PL_DROP_ERROR_LIMIT], 3 * 101);
+}
+
 /* A full burst of every kind of datagram, each scan's verdict in its own place. */
 struct big {
 	uint8_t data[PL_VERIFY_BURST_MAX][PL_WIRE_REQ_SIZE_MAX];
@@ -662,6 +688,7 @@ int main(void)
 		T(test_datagram_errors),
 		T(test_drops),
 		T(test_nonces_run_out_cleanly),
+		T(test_faults_are_told_now_and_then),
 		T(test_full_bursts_of_all_sizes),
 		T(test_counters_add_up),
 		T(test_state_in_every_reply),
