@@ -58,8 +58,9 @@ PL_MUST_USE int pl_table_create(const struct pl_table_conf *conf, struct pl_tabl
  *
  * @param writer  become its writer: repairs what the last one left half done. Refused with
  *                -EBUSY while another process is the writer.
- * @return 0; -ENOENT, -EBUSY; -EPROTO for a file that is no table, of another layout or damaged;
- *         -ERANGE for another capacity than conf's; errors of the file system.
+ * @return 0; -ENOENT, -EBUSY; -EPROTO for a file that is no table at all; -EILSEQ for a table of
+ *         another layout or a damaged one, which is of no use; -ERANGE for another capacity than
+ *         conf's; errors of the file system.
  */
 PL_MUST_USE int pl_table_attach(const struct pl_table_conf *conf, bool writer,
 				struct pl_table **out, char *error, size_t error_size);
@@ -214,6 +215,30 @@ PL_MUST_USE int pl_table_bulk_put(struct pl_table_bulk *b, const struct pl_table
 				  size_t cnt, size_t *done);
 void pl_table_bulk_end(struct pl_table_bulk *b);
 
+/* ---- replacing the content while readers read ---------------------------------------------- */
+
+/**
+ * Begin to replace the whole content: put everything that is to be there, then sweep what was not
+ * put. Until the sweep has ended nothing else may be removed, built or grown. Takes a bit a slot.
+ *
+ * @return 0, -EPERM, -EBUSY, -ENOMEM.
+ */
+PL_MUST_USE int pl_table_sweep_begin(struct pl_table *t);
+/**
+ * Remove what was not put since, of the next bucket_cnt buckets (of 3 slots; 65536 take some ms).
+ * @return 1 more to do, 0 done; -EINVAL when none was begun.
+ */
+PL_MUST_USE int pl_table_sweep_step(struct pl_table *t, uint64_t bucket_cnt, uint64_t *removed_cnt);
+/** Leave what was not put where it is. */
+void pl_table_sweep_abandon(struct pl_table *t);
+
+/**
+ * Forget everything, the position too, whatever state it is in; the mapping and its readers stay.
+ * A writer that dies half way leaves a table with a position of zeros.
+ * @return 0; -EAGAIN: readers have yet to pass a quiescent point, call again; -EPERM; -EBUSY.
+ */
+PL_MUST_USE int pl_table_clear(struct pl_table *t);
+
 /* ---- growing while readers read --------------------------------------------------------------- */
 
 /**
@@ -269,6 +294,25 @@ void pl_table_stats_get(const struct pl_table *t, struct pl_table_stats *out);
 
 /** Clear registrations of readers whose process has died; how many. The writer also does this by itself when one is in its way. */
 uint32_t pl_table_readers_reap(struct pl_table *t);
+
+/** How far a look over the table has come; zeros to begin. */
+struct pl_table_audit {
+	uint64_t cursor; /* buckets */
+	uint64_t entry_cnt;
+	uint64_t tomb_cnt;
+};
+
+/**
+ * Look over a table that was attached to: every entry is one that may be put and lies where a lookup
+ * finds it, counts are right. Reads the table once, in the order of memory; readers may run. Cannot
+ * see facts changed into other facts, nor a change of a seen word. Nobody may write from the first step
+ * to the last.
+ *
+ * @param bucket_cnt  how much; 65536 take some ms.
+ * @return 1 more to do, 0 nothing found, or -EILSEQ with error saying what is wrong.
+ */
+PL_MUST_USE int pl_table_audit_step(const struct pl_table *t, struct pl_table_audit *a,
+				    uint64_t bucket_cnt, char *error, size_t error_size);
 
 /**
  * Check every entry: reachable, once; counts right. Only while nobody writes. O(size).

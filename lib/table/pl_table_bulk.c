@@ -16,7 +16,7 @@ int pl_table_bulk_begin(struct pl_table *t, struct pl_table_bulk **out)
 
 	if (!t->writer)
 		return -EPERM;
-	if (t->bulk_on || t->grow != PL_GROW_NONE)
+	if (t->bulk_on || t->grow != PL_GROW_NONE || t->marks != NULL)
 		return -EBUSY;
 	b = calloc(1, sizeof(*b));
 	if (b == NULL)

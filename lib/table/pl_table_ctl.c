@@ -191,6 +191,7 @@ void pl_table_writer_drop(struct pl_table *t)
 	if (!t->writer || t->bulk_on)
 		return;
 	pl_table_grow_abandon(t);
+	pl_table_sweep_abandon(t);
 
 	const struct pl_table_view *view = atomic_load_explicit(&t->view, memory_order_acquire);
 
@@ -205,6 +206,7 @@ void pl_table_close(struct pl_table *t)
 	if (t == NULL)
 		return;
 	pl_table_grow_abandon(t);
+	pl_table_sweep_abandon(t);
 
 	const struct pl_table_view *view = atomic_load_explicit(&t->view, memory_order_acquire);
 

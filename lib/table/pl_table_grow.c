@@ -111,11 +111,12 @@ int pl_table_grow_begin(struct pl_table *t, uint64_t capacity, char *error, size
 	char *path = NULL;
 	int rc;
 
-	if (!t->writer || t->bulk_on || t->grow != PL_GROW_NONE) {
+	if (!t->writer || t->bulk_on || t->marks != NULL || t->grow != PL_GROW_NONE) {
 		snprintf(error, error_size, "%s",
-			 !t->writer   ? "not the table's writer"
-			 : t->bulk_on ? "a build is on"
-				      : "the table is growing already");
+			 !t->writer         ? "not the table's writer"
+			 : t->bulk_on       ? "a build is on"
+			 : t->marks != NULL ? "its content is being replaced"
+					    : "the table is growing already");
 		return t->writer ? -EBUSY : -EPERM;
 	}
 	if (capacity < old->h->fixed.capacity || capacity > PL_TABLE_CAPACITY_MAX) {

@@ -327,16 +327,52 @@ err:
 	return rc;
 }
 
+/* A table whose magic alone was hit: everything else of the fixed part says so. */
+static bool is_ours(const struct pl_table_fixed *f)
+{
+	struct pl_table_fixed mended = *f;
+
+	if (memcmp(f->magic, PL_TABLE_MAGIC, sizeof(f->magic)) == 0)
+		return true;
+	memcpy(mended.magic, PL_TABLE_MAGIC, sizeof(mended.magic));
+	return fixed_check(&mended) == f->check;
+}
+
+/* A file too short to be mapped as a table: one of ours that was cut? */
+static bool begins_as_ours(int fd)
+{
+	char magic[sizeof(((struct pl_table_fixed *)NULL)->magic)];
+
+	return pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+	       memcmp(magic, PL_TABLE_MAGIC, sizeof(magic)) == 0;
+}
+
+/* What the next writer goes by lies within the table. */
+static bool journal_sound(const struct pl_map *m)
+{
+	const struct pl_table_header *h = m->h;
+	/* relaxed, all: the last writer is gone, or they are looked at again by the next. */
+	uint32_t op = atomic_load_explicit(&h->op, memory_order_relaxed);
+	uint64_t slot = atomic_load_explicit(&h->op_slot, memory_order_relaxed);
+
+	if (atomic_load_explicit(&h->position_idx, memory_order_relaxed) > 1 ||
+	    op > PL_JOURNAL_REMOVE)
+		return false;
+	return op == PL_JOURNAL_NONE || (slot >> 2 < m->h->fixed.bucket_cnt + PL_TABLE_STASH_CNT &&
+					 (slot & 3) < PL_TABLE_SLOTS);
+}
+
 static int header_verify(const struct pl_map *m, const char *path, uint64_t capacity, char *error,
 			 size_t error_size)
 {
 	const struct pl_table_fixed *f = &m->h->fixed;
 
-	if (memcmp(f->magic, PL_TABLE_MAGIC, sizeof(f->magic)) != 0)
-		return fail(error, error_size, -EPROTO, "%s is not a certificate table", path);
+	if (!is_ours(f))
+		return fail(error, error_size, -EPROTO,
+			    "%s is not a certificate table: remove it, or name another path", path);
 	if (f->layout_version != PL_TABLE_LAYOUT_VERSION || f->header_size != PL_TABLE_HEADER_SIZE)
 		return fail(
-			error, error_size, -EPROTO,
+			error, error_size, -EILSEQ,
 			"%s has table layout %u, this program has %u: remove it and let the feed "
 			"be loaded again",
 			path, f->layout_version, PL_TABLE_LAYOUT_VERSION);
@@ -345,8 +381,9 @@ static int header_verify(const struct pl_map *m, const char *path, uint64_t capa
 	    f->bucket_cnt % 2 != 0 ||
 	    f->bucket_cnt > (m->size - PL_TABLE_HEADER_SIZE) / sizeof(struct pl_bucket) -
 				    PL_TABLE_STASH_CNT ||
+	    memcmp(f->magic, PL_TABLE_MAGIC, sizeof(f->magic)) != 0 || !journal_sound(m) ||
 	    atomic_load_explicit(&m->h->ready, memory_order_acquire) == 0)
-		return fail(error, error_size, -EPROTO,
+		return fail(error, error_size, -EILSEQ,
 			    "%s is damaged or was never completed: remove it and let the feed be "
 			    "loaded again",
 			    path);
@@ -377,7 +414,9 @@ int pl_map_attach(const char *path, uint64_t capacity, struct pl_map **out, char
 	if (rc != 0 || !S_ISREG(st.st_mode) ||
 	    (uint64_t)st.st_size <
 		    PL_TABLE_HEADER_SIZE + (2 + PL_TABLE_STASH_CNT) * sizeof(struct pl_bucket)) {
-		rc = fail(error, error_size, -EPROTO,
+		rc = fail(error, error_size,
+			  rc == 0 && S_ISREG(st.st_mode) && begins_as_ours(m->fd) ? -EILSEQ
+										  : -EPROTO,
 			  "%s is not a certificate table, or was never completed", path);
 		goto err;
 	}

@@ -177,6 +177,10 @@ struct pl_table {
 	const struct pl_map *safe_map PL_OWNED_BY(writer);
 	uint32_t blocked_since_reap PL_OWNED_BY(writer);
 
+	uint64_t *marks PL_OWNED_BY(writer); /* a bit a slot that was put; NULL: no sweep is on */
+	uint64_t sweep_cursor PL_OWNED_BY(writer); /* buckets swept */
+	uint64_t clear_epoch PL_OWNED_BY(writer);  /* readers must pass it; 0: not being cleared */
+
 	enum pl_grow_phase grow PL_OWNED_BY(writer);
 	struct pl_map *grow_old PL_OWNED_BY(writer);
 	struct pl_map *grow_new PL_OWNED_BY(writer);

@@ -348,6 +348,13 @@ static struct place place_find(struct pl_write *w, uint64_t home)
 	return p;
 }
 
+/* What is put while a sweep is on stays. */
+static void mark(const struct pl_write *w, uint64_t slot)
+{
+	if (PL_UNLIKELY(w->t->marks != NULL))
+		w->t->marks[slot / 64] |= UINT64_C(1) << slot % 64;
+}
+
 /* ---- the operations --------------------------------------------------------------------------------- */
 
 static void facts_publish(struct pl_map *m, uint64_t slot, uint32_t facts)
@@ -412,8 +419,13 @@ static int put_locked(struct pl_write *w, uint64_t id, uint64_t hash, uint64_t h
 	struct pl_table_header *h = w->m->h;
 	uint64_t slot = pl_map_find(w->m, id, true);
 
-	if (slot != PL_TABLE_NO_SLOT)
-		return put_found(w, slot, facts, id);
+	if (slot != PL_TABLE_NO_SLOT) {
+		int rc = put_found(w, slot, facts, id);
+
+		if (rc >= 0)
+			mark(w, slot);
+		return rc;
+	}
 	if (!capacity_claim(w)) {
 		count(w, &h->full_cnt, 1);
 		return -ENOSPC;
@@ -425,6 +437,7 @@ static int put_locked(struct pl_write *w, uint64_t id, uint64_t hash, uint64_t h
 		return p.contended ? -EBUSY : p.blocked ? -EAGAIN : -ENOSPC;
 	}
 	put_new(w, id, pl_table_tag(hash), facts, home, &p);
+	mark(w, p.slot);
 	unlock(w, p.slot >> 2, home);
 	return 0;
 }

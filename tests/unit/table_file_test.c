@@ -209,16 +209,30 @@ static void test_foreign_files_are_refused(void **state)
 	assert_int_equal(pread(fd, whole, (size_t)st.st_size, 0), st.st_size);
 
 	file_patch(offsetof(struct pl_table_fixed, layout_version), &other_layout, 4);
-	assert_int_equal(attach(0, true, &t), -EPROTO);
+	assert_int_equal(attach(0, true, &t), -EILSEQ);
 	assert_non_null(strstr(error, "layout"));
 	file_patch(0, whole, 4096);
 	file_patch(offsetof(struct pl_table_fixed, capacity), &more, 8);
-	assert_int_equal(attach(0, true, &t), -EPROTO);
+	assert_int_equal(attach(0, true, &t), -EILSEQ);
 	assert_non_null(strstr(error, "damaged"));
 	file_patch(0, whole, 4096);
 	file_patch(offsetof(struct pl_table_header, ready), &zero, 4);
-	assert_int_equal(attach(0, true, &t), -EPROTO);
+	assert_int_equal(attach(0, true, &t), -EILSEQ);
+	/* The magic alone was hit: the rest says that it was a table. */
+	file_patch(0, whole, 4096);
+	file_patch(3, "x", 1);
+	assert_int_equal(attach(0, true, &t), -EILSEQ);
+	file_patch(0, whole, 8192);
+	/* A journal that leads out of the table is not followed. */
+	file_patch(offsetof(struct pl_table_header, op), &(uint32_t){PL_JOURNAL_INSERT}, 4);
+	file_patch(offsetof(struct pl_table_header, op_slot), &(uint64_t){UINT64_C(1) << 40}, 8);
+	assert_int_equal(attach(0, true, &t), -EILSEQ);
+	file_patch(0, whole, 8192);
+	file_patch(offsetof(struct pl_table_header, position_idx), &(uint32_t){2}, 4);
+	assert_int_equal(attach(0, true, &t), -EILSEQ);
+	file_patch(0, whole, 8192);
 	file_patch(0, "PLSEG1\r\n", 8);
+	file_patch(64, "PLSEG1\r\n", 8); /* the rest is no table's either */
 	assert_int_equal(attach(0, true, &t), -EPROTO);
 	assert_non_null(strstr(error, "not a certificate table"));
 	/* Whole again it is served; short or empty it is not. */
@@ -227,7 +241,7 @@ static void test_foreign_files_are_refused(void **state)
 	pl_table_close(t);
 	for (off_t size = 0; size < st.st_size; size += 4096) {
 		assert_int_equal(ftruncate(fd, size), 0);
-		assert_int_equal(attach(0, true, &t), -EPROTO);
+		assert_int_equal(attach(0, true, &t), size == 0 ? -EPROTO : -EILSEQ);
 		assert_int_equal(ftruncate(fd, st.st_size), 0);
 		file_patch(0, whole, (size_t)st.st_size);
 	}

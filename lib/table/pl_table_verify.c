@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Looking over a table that outlived its process, before it is believed: in the order of memory,
+ * so that fifty million entries take a fraction of a second. What a flipped bit does is seen in most
+ * places (an id then has another home); in the facts of an entry it may not be.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "table/pl_table_pvt.h"
+
+#define BATCH 64u
+
+struct walk {
+	const struct pl_map *m;
+	uint64_t live;
+	uint64_t tomb;
+	/* Entries beyond their home, whose home lines have been asked for. */
+	uint32_t cnt;
+	uint64_t id[BATCH];
+	uint64_t slot[BATCH];
+};
+
+/** Is each entry of the batch where a lookup finds it? PL_TABLE_NO_SLOT, or one that is not. */
+static uint64_t batch_end(struct walk *w)
+{
+	uint64_t bad = PL_TABLE_NO_SLOT;
+
+	for (uint32_t k = 0; k < w->cnt; k++)
+		if (pl_map_find(w->m, w->id[k], true) != w->slot[k])
+			bad = w->slot[k];
+	w->cnt = 0;
+	return bad;
+}
+
+/** Without a branch on what a slot holds: which way it goes is anyone's guess. */
+static uint64_t verify_bucket(struct walk *w, uint64_t bucket)
+{
+	struct pl_bucket *b = &w->m->buckets[bucket];
+	uint64_t id[PL_TABLE_SLOTS];
+	uint32_t live = 0, bad = 0, beyond = 0;
+
+	for (uint32_t i = 0; i < PL_TABLE_SLOTS; i++) {
+		/* relaxed, all: nobody writes. */
+		uint32_t facts = atomic_load_explicit(&b->facts[i], memory_order_relaxed);
+		uint32_t is_live = pl_facts_live(facts), is_tomb = !is_live & (facts != 0);
+		uint64_t home;
+
+		id[i] = atomic_load_explicit(&b->id[i], memory_order_relaxed);
+		home = pl_table_reduce(pl_table_hash(id[i], w->m->seed), w->m->bucket_cnt);
+		live |= is_live << i;
+		w->live += is_live;
+		w->tomb += is_tomb;
+		bad |= (is_live & !pl_facts_valid(facts)) << i;
+		bad |= (is_tomb & ((facts & PL_FACTS_TOMB) == 0)) << i;
+		beyond |= (is_live & (home != bucket)) << i;
+	}
+	bad |= (live & live >> 1 & (id[0] == id[1])) | (live & live >> 2 & (id[0] == id[2])) |
+	       (live >> 1 & live >> 2 & (id[1] == id[2]));
+	if (PL_UNLIKELY(bad != 0))
+		return pl_table_slot(bucket, 0);
+	for (; beyond != 0; beyond &= beyond - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(beyond);
+		uint64_t home = pl_table_reduce(pl_table_hash(id[i], w->m->seed), w->m->bucket_cnt);
+
+		pl_prefetch_w(&w->m->buckets[home]);
+		w->id[w->cnt] = id[i];
+		w->slot[w->cnt++] = pl_table_slot(bucket, i);
+		if (w->cnt == BATCH) {
+			uint64_t wrong = batch_end(w);
+
+			if (wrong != PL_TABLE_NO_SLOT)
+				return wrong;
+		}
+	}
+	return PL_TABLE_NO_SLOT;
+}
+
+static int damaged(uint64_t slot, char *error, size_t error_size)
+{
+	snprintf(error, error_size,
+		 "the table is damaged: bucket %" PRIu64
+		 " holds what was never put there, or what no lookup finds",
+		 slot >> 2);
+	return -EILSEQ;
+}
+
+int pl_table_audit_step(const struct pl_table *t, struct pl_table_audit *a, uint64_t bucket_cnt,
+			char *error, size_t error_size)
+{
+	const struct pl_map *m = atomic_load_explicit(&t->view, memory_order_acquire)->cur;
+	struct walk w = {.m = m};
+	uint64_t bad = PL_TABLE_NO_SLOT, entry_cnt, tomb_cnt;
+	uint64_t end = m->bucket_cnt + PL_TABLE_STASH_CNT;
+	uint64_t to = end - a->cursor < bucket_cnt ? end : a->cursor + bucket_cnt;
+
+	for (; a->cursor < to && bad == PL_TABLE_NO_SLOT; a->cursor++)
+		bad = verify_bucket(&w, a->cursor);
+	if (bad == PL_TABLE_NO_SLOT)
+		bad = batch_end(&w);
+	if (bad != PL_TABLE_NO_SLOT)
+		return damaged(bad, error, error_size);
+	a->entry_cnt += w.live;
+	a->tomb_cnt += w.tomb;
+	if (to < end)
+		return 1;
+	/* relaxed, both: nobody writes. */
+	entry_cnt = atomic_load_explicit(&m->h->entry_cnt, memory_order_relaxed);
+	tomb_cnt = atomic_load_explicit(&m->h->tomb_cnt, memory_order_relaxed);
+	if (a->entry_cnt == entry_cnt && a->tomb_cnt == tomb_cnt)
+		return 0;
+	snprintf(error, error_size,
+		 "the table is damaged: it has %" PRIu64 " certificates and %" PRIu64
+		 " removed, and counts %" PRIu64 " and %" PRIu64,
+		 a->entry_cnt, a->tomb_cnt, entry_cnt, tomb_cnt);
+	return -EILSEQ;
+}
+
+/*
+ * Emptying under readers: entries go first, then every reader passes a quiescent point, so that
+ * none holds a hit, and only then slots may be others'.
+ */
+int pl_table_clear(struct pl_table *t)
+{
+	static const uint8_t nowhere[PL_TABLE_POSITION_SIZE];
+	struct pl_map *m = atomic_load_explicit(&t->view, memory_order_acquire)->cur;
+	uint64_t cnt = m->bucket_cnt + PL_TABLE_STASH_CNT;
+
+	if (!t->writer)
+		return -EPERM;
+	if (t->bulk_on || t->grow != PL_GROW_NONE || t->marks != NULL)
+		return -EBUSY;
+	if (t->clear_epoch == 0) {
+		/* Whoever finds it half empty makes it anew. */
+		pl_map_position_set(m, nowhere);
+		for (uint64_t b = 0; b < cnt; b++)
+			for (uint32_t i = 0; i < PL_TABLE_SLOTS; i++)
+				/* relaxed: readers find it or do not; the epoch below orders
+				 * what comes after. */
+				atomic_store_explicit(&m->buckets[b].facts[i], 0,
+						      memory_order_relaxed);
+		t->clear_epoch = pl_map_epoch_bump(m);
+	}
+	if (pl_map_epoch_min(m, false) < t->clear_epoch) {
+		(void)pl_map_reap(m);
+		return -EAGAIN;
+	}
+	t->clear_epoch = 0;
+	for (uint64_t b = 0; b < cnt; b++) {
+		/* relaxed, all: no reader holds a slot, and none finds one before SLOT-PUB. */
+		atomic_store_explicit(&m->buckets[b].meta, 0, memory_order_relaxed);
+		for (uint32_t i = 0; i < PL_TABLE_SLOTS; i++) {
+			atomic_store_explicit(&m->buckets[b].id[i], 0, memory_order_relaxed);
+			atomic_store_explicit(&m->buckets[b].seen[i], 0, memory_order_relaxed);
+		}
+	}
+	atomic_store_explicit(&m->h->entry_cnt, 0, memory_order_relaxed);
+	atomic_store_explicit(&m->h->tomb_cnt, 0, memory_order_relaxed);
+	atomic_store_explicit(&m->h->op, PL_JOURNAL_NONE, memory_order_relaxed);
+	return 0;
+}
