@@ -8,105 +8,11 @@
 
 #include <rte_lcore.h>
 
-#include "loader.h"
+#include "loader_pvt.h"
 #include "ready.h"
 
-#define BATCH_CNT        512u
-#define BLOCKED_WAIT_US  1000u
-#define BLOCKED_WAIT_MAX 1000u /* a worker that passes no quiescent point in a second is stuck */
-
-static bool stopping(const struct pl_loader *l)
-{
-	/* relaxed: a flag to end soon; nothing is read under it. */
-	return atomic_load_explicit(&l->stop, memory_order_relaxed);
-}
-
-/* Removed slots are used again once every worker has passed: that takes microseconds. A new
- * certificate that finds no room is passed over, and only that: the revocation behind it needs
- * none. */
-static int put_all(struct pl_loader *l, size_t cnt)
-{
-	const struct timespec ts = {.tv_nsec = BLOCKED_WAIT_US * 1000};
-	uint32_t waits = 0;
-	size_t at = 0;
-
-	while (at < cnt) {
-		size_t done = 0;
-		int ret = pl_table_put_many(l->table, l->batch + at, cnt - at, &done);
-
-		at += done;
-		if (ret >= 0)
-			break;
-		if (ret == -ENOSPC) {
-			l->table_full = true;
-			at++;
-			continue;
-		}
-		if (ret != -EAGAIN || ++waits > BLOCKED_WAIT_MAX || stopping(l))
-			return ret;
-		(void)nanosleep(&ts, NULL);
-	}
-	return 0;
-}
-
-/* The table and what it says of itself: a process that dies now is followed by one that goes on
- * after this segment; one that died before applies it again, which changes nothing. */
-static void position_set(struct pl_loader *l, const struct pl_feed_segment *seg)
-{
-	union pl_table_position at = {
-		.pos = {.stream_id = seg->header.stream_id,
-			.sequence = seg->header.sequence,
-			.as_of = seg->header.as_of}
-        };
-
-	memcpy(at.pos.hash, seg->hash, sizeof(at.pos.hash));
-	pl_table_position_set(l->table, &at);
-}
-
-/* pl_feed_apply_fn: records in their order, runs of puts as batches. A segment that fails half way
- * is applied again from its start; every record of it may be repeated. */
-static int apply(void *ctx, const struct pl_feed_segment *seg)
-{
-	struct pl_loader *l = ctx;
-	uint32_t record_cnt = seg->header.record_cnt;
-	size_t cnt = 0;
-	int ret = 0;
-
-	for (uint32_t i = 0; i < record_cnt && ret == 0; i++) {
-		const struct pl_feed_record *r = &seg->records[i];
-
-		if (r->op == PL_FEED_PUT) {
-			l->batch[cnt].id = r->cert_id;
-			l->batch[cnt++].facts = r->facts;
-			if (cnt < BATCH_CNT)
-				continue;
-		}
-		ret = put_all(l, cnt);
-		cnt = 0;
-		if (ret == 0 && r->op == PL_FEED_REMOVE) {
-			ret = pl_table_remove(l->table, r->cert_id);
-			if (ret == -ENOENT) /* absent already, as wanted */
-				ret = 0;
-		}
-		if (stopping(l))
-			return -ECANCELED;
-	}
-	if (ret == 0)
-		ret = put_all(l, cnt);
-	if (ret != 0)
-		return ret;
-	/* A table that lacks certificates does not say that it holds their segment: the next start,
-	 * with more room, applies it again. */
-	if (!l->table_full)
-		position_set(l, seg);
-	/* relaxed, all three: figures for humans. */
-	atomic_fetch_add_explicit(&l->status.record_cnt, record_cnt, memory_order_relaxed);
-	atomic_fetch_add_explicit(&l->status.segment_cnt, 1, memory_order_relaxed);
-	atomic_store_explicit(&l->status.sequence, seg->header.sequence, memory_order_relaxed);
-	/* ASOF-PUB release: the segment is in the table. Pairs: ASOF-GET. */
-	atomic_store_explicit(&l->live->as_of, (uint32_t)seg->header.as_of, memory_order_release);
-	return 0;
-}
+/* How long a snapshot that was refused is left alone: looking at it again takes a second. */
+#define SNAPSHOT_RETRY_S 60u
 
 static void tell_refusal(struct pl_loader *l, enum pl_feed_error e,
 			 const struct pl_feed_report *report)
@@ -137,32 +43,86 @@ static void tell_full(struct pl_loader *l)
 	       "raise 'capacity' in [table] and restart");
 }
 
+uint64_t pl_loader_now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
+void pl_loader_flags_publish(struct pl_loader *l)
+{
+	uint32_t flags = 0;
+
+	/* Nothing at all is not an empty feed: it is a feed that has not come yet. */
+	if (l->loading || l->pos.sequence == 0)
+		flags |= PL_FLAG_LOADING;
+	if (l->behind)
+		flags |= PL_FLAG_INTAKE;
+	if (l->table_full)
+		flags |= PL_FLAG_TABLE_FULL;
+	/* A table that was found is not believed about whom it lacks before it was looked over. */
+	if (!l->audited)
+		flags |= PL_FLAG_FEED_OLD;
+	/* LOAD-PUB release: all that was read is in the table. Pairs: FLAGS-GET. */
+	atomic_store_explicit(&l->live->feed_flags, flags, memory_order_release);
+}
+
+/*
+ * Take the newest snapshot of what is beyond the position, if there is a good one: a start with
+ * nothing begins with it, and where segments are missing it stands for them.
+ */
+static bool take_snapshot(struct pl_loader *l)
+{
+	uint64_t below = UINT64_MAX;
+	struct pl_feed_snapshot found;
+
+	while (!pl_loader_stopping(l) &&
+	       pl_feed_store_snapshot_find(l->store, l->pos.sequence, below, &found) == 0) {
+		struct pl_feed_report report;
+		enum pl_feed_error e;
+
+		below = found.covers.sequence;
+		if (found.covers.stream_id != l->pos.stream_id ||
+		    (below == l->bad_snapshot && pl_loader_now_s() < l->bad_until_s))
+			continue;
+		e = pl_loader_snapshot(l, &found, &report);
+		if (e == PL_FEED_OK)
+			return true;
+		if (pl_loader_stopping(l))
+			return false;
+		pl_say("feed %s: snapshot of segment %" PRIu64 ": %s", l->dir_path, below,
+		       report.text);
+		l->bad_snapshot = below;
+		l->bad_until_s = pl_loader_now_s() + SNAPSHOT_RETRY_S;
+	}
+	return false;
+}
+
 /* Read what is there, then publish what that amounts to. */
 static void read_feed(struct pl_loader *l)
 {
 	struct pl_feed_report report;
-	uint32_t flags = 0;
 	enum pl_feed_error e;
 
-	e = pl_feed_store_read(l->store, &l->pos, apply, l, &report);
-	if (stopping(l))
+	if (l->pos.sequence == 0)
+		(void)take_snapshot(l);
+	do {
+		e = pl_feed_store_read(l->store, &l->pos, pl_loader_segment, l, &report);
+	} while (!pl_loader_stopping(l) && e != PL_FEED_APPLY && take_snapshot(l));
+	if (pl_loader_stopping(l))
 		return;
-	if (e != PL_FEED_OK) {
-		flags |= PL_FLAG_INTAKE;
+	l->behind = e != PL_FEED_OK;
+	if (l->behind)
 		/* relaxed: figures for humans. */
 		atomic_fetch_add_explicit(&l->status.refused_cnt, 1, memory_order_relaxed);
-	}
 	atomic_store_explicit(&l->status.refused, (uint32_t)e, memory_order_relaxed);
-	if (l->table_full)
-		flags |= PL_FLAG_TABLE_FULL;
-	/* Nothing at all is not an empty feed: it is a feed that has not come yet. */
-	if (l->pos.sequence == 0)
-		flags |= PL_FLAG_LOADING;
+	l->loading = false;
 	pl_intake_applied_set(l->intake, l->pos.sequence);
 	tell_refusal(l, e, &report);
 	tell_full(l);
-	/* LOAD-PUB release: all that was read is in the table. Pairs: FLAGS-GET. */
-	atomic_store_explicit(&l->live->feed_flags, flags, memory_order_release);
+	pl_loader_flags_publish(l);
 }
 
 /* Until something was renamed or made in the directory, or it is time to look anyway.
@@ -177,7 +137,7 @@ static bool wait_for_change(struct pl_loader *l)
 	char events[4096];
 
 	(void)poll(fds, PL_ARRAY_CNT(fds), PL_LOADER_POLL_MS);
-	if (stopping(l))
+	if (pl_loader_stopping(l))
 		return false;
 	/* What happened does not matter, only that something did. */
 	if (fds[1].revents & POLLIN)
@@ -194,7 +154,12 @@ static void *loader_main(void *ctx)
 
 	do {
 		read_feed(l);
-	} while (!stopping(l) && wait_for_change(l));
+		/* A table that was damaged is empty then: read again, from the beginning. */
+		if (!pl_loader_stopping(l) && !l->audited && !pl_loader_audit(l))
+			read_feed(l);
+		if (!pl_loader_stopping(l))
+			pl_loader_prune(l);
+	} while (!pl_loader_stopping(l) && wait_for_change(l));
 	return NULL;
 }
 
@@ -208,8 +173,9 @@ static void resume(struct pl_loader *l)
 	if (at.pos.sequence == 0)
 		return;
 	l->pos = at.pos;
+	l->audited = false;
 	pl_say("table holds the feed up to segment %" PRIu64 " already", at.pos.sequence);
-	/* ASOF-PUB release: see apply(). */
+	/* ASOF-PUB release: see pl_loader_at(). */
 	atomic_store_explicit(&l->live->as_of, (uint32_t)at.pos.as_of, memory_order_release);
 	/* relaxed: a figure for humans. */
 	atomic_store_explicit(&l->status.sequence, at.pos.sequence, memory_order_relaxed);
@@ -228,11 +194,14 @@ int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_in
 	l->live = live;
 	l->dir_path = c->site.feed_store_dir;
 	l->pos.stream_id = authority->stream_id;
+	l->loading = true;
+	l->audited = true; /* there is nothing in it to be looked over, unless resume() finds it */
 	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
 	l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	l->batch = calloc(BATCH_CNT, sizeof(*l->batch));
-	if (l->stop_fd < 0 || l->watch_fd < 0 || l->batch == NULL) {
+	l->batch = calloc(PL_LOADER_BATCH_CNT, sizeof(*l->batch));
+	if (l->stop_fd < 0 || l->watch_fd < 0 || l->batch == NULL ||
+	    pl_feed_net_create(&l->net) != 0) {
 		snprintf(error, error_size, "cannot set up the loader: %s", strerror(errno));
 		ret = -ENOMEM;
 		goto fail;
@@ -265,7 +234,7 @@ void pl_loader_stop(struct pl_loader *l)
 {
 	if (!l->running)
 		return;
-	atomic_store_explicit(&l->stop, true, memory_order_relaxed); /* see stopping() */
+	atomic_store_explicit(&l->stop, true, memory_order_relaxed); /* see pl_loader_stopping() */
 	if (!pthread_equal(l->thread, pthread_self())) {
 		(void)!write(l->stop_fd, &(uint64_t){1}, sizeof(uint64_t));
 		pthread_join(l->thread, NULL);
@@ -275,6 +244,7 @@ void pl_loader_stop(struct pl_loader *l)
 		close(l->watch_fd);
 	if (l->stop_fd >= 0)
 		close(l->stop_fd);
+	pl_feed_net_destroy(l->net);
 	free(l->batch);
 	l->running = false;
 }

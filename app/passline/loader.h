@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "feed/pl_feed.h"
+#include "feed/pl_feed_net.h"
 #include "intake/pl_intake.h"
 #include "table/pl_table.h"
 #include "worker.h"
@@ -20,7 +21,12 @@
 
 /** How far the feed is in the table: kept in the table itself. */
 union pl_table_position {
-	struct pl_feed_pos pos;
+	struct {
+		struct pl_feed_pos pos;
+		/* A snapshot of this segment is being put in: until that is done the content is of no
+		 * one position. 0: none is. */
+		uint64_t snapshot;
+	};
 	uint8_t bytes[PL_TABLE_POSITION_SIZE];
 };
 static_assert(sizeof(union pl_table_position) == PL_TABLE_POSITION_SIZE, "kept in the table");
@@ -32,6 +38,8 @@ struct pl_loader_status {
 	_Atomic uint64_t record_cnt;
 	_Atomic uint64_t refused_cnt; /* readings that ended at a segment that was refused */
 	_Atomic uint32_t refused;     /* enum pl_feed_error of the latest reading */
+	_Atomic uint64_t snapshot;    /* the newest that was taken by this process; 0: none */
+	_Atomic uint64_t pruned_cnt;  /* segments and chunks deleted by this process */
 };
 
 struct pl_loader {
@@ -42,12 +50,22 @@ struct pl_loader {
 	struct pl_feed_pos pos PL_OWNED_BY(loader);
 	struct pl_loader_status status PL_SHARED(loader, ctrl);
 	struct pl_table_entry *batch PL_OWNED_BY(loader);
+	struct pl_feed_net *net PL_OWNED_BY(loader);
 	const char *dir_path;
 	pthread_t thread;
 	int stop_fd; /* an eventfd: written once, to stop */
 	int watch_fd;
 	_Atomic bool stop PL_SHARED(ctrl, loader);
 	bool running;
+	bool loading PL_OWNED_BY(loader); /* the first reading is not done */
+	bool behind PL_OWNED_BY(loader);  /* there are segments that the table has not got */
+	bool audited PL_OWNED_BY(loader); /* the table was looked over, or made by us */
+	uint64_t snapshot_to PL_OWNED_BY(loader);  /* the table is no one position's before this */
+	uint64_t bad_snapshot PL_OWNED_BY(loader); /* refused lately, and left alone until then */
+	uint64_t bad_until_s PL_OWNED_BY(loader);
+	uint64_t good_snapshot PL_OWNED_BY(loader); /* the newest that was read from end to end */
+	uint64_t pruned_to PL_OWNED_BY(loader);
+	uint64_t prune_s PL_OWNED_BY(loader); /* when it was last looked for */
 	bool table_full PL_OWNED_BY(loader);
 	bool full_told PL_OWNED_BY(loader);
 	char refusal[256] PL_OWNED_BY(loader); /* last one told, not to tell it again and again */

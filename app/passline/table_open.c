@@ -10,39 +10,50 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <sodium.h>
-
 #include "app.h"
 #include "ready.h"
 
-/* BLAKE2b-256 of a whole segment file, which the next one names, and so does the table. */
-static int segment_hash(const char *dir_path, uint64_t sequence, uint8_t hash[PL_FEED_HASH_SIZE])
+/* The hash of a segment, from its own file, or from a snapshot that covers it.
+ * @return -ENOENT: neither is there, or to be relied on. */
+static int segment_hash(const struct pl_app *app, uint64_t sequence,
+			uint8_t hash[PL_FEED_HASH_SIZE])
 {
-	char name[PL_FEED_NAME_SIZE], path[PL_SITE_PATH_SIZE + PL_FEED_NAME_SIZE];
-	uint8_t bytes[16384];
-	crypto_generichash_state state;
-	ssize_t n;
-	int fd;
+	const struct pl_key *authority = &app->config.authority->key[0];
+	struct pl_feed_store_conf conf = {.dir_path = app->config.site.feed_store_dir};
+	struct pl_feed_snapshot snapshot;
+	struct pl_feed_segment seg;
+	struct pl_feed_store *store;
+	const uint8_t *data;
+	char error[256];
+	size_t size;
+	int ret;
 
-	pl_feed_name(sequence, name);
-	snprintf(path, sizeof(path), "%s/%s", dir_path, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	crypto_generichash_init(&state, NULL, 0, PL_FEED_HASH_SIZE);
-	while ((n = read(fd, bytes, sizeof(bytes))) > 0)
-		crypto_generichash_update(&state, bytes, (size_t)n);
-	close(fd);
-	crypto_generichash_final(&state, hash, PL_FEED_HASH_SIZE);
-	return n < 0 ? -EIO : 0;
+	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
+	ret = pl_feed_store_open(&conf, &store, error, sizeof(error));
+	if (ret != 0)
+		return ret;
+	ret = pl_feed_store_get(store, sequence, PL_FEED_TAIL_IDX, &data, &size);
+	if (ret == 0 && pl_feed_check(data, size, conf.pubkey, NULL, &seg) == PL_FEED_OK &&
+	    seg.header.kind == PL_FEED_TAIL && seg.header.sequence == sequence) {
+		memcpy(hash, seg.hash, PL_FEED_HASH_SIZE);
+	} else {
+		ret = pl_feed_store_snapshot_find(store, sequence - 1,
+						  sequence == UINT64_MAX ? sequence : sequence + 1,
+						  &snapshot);
+		if (ret == 0)
+			memcpy(hash, snapshot.covers.hash, PL_FEED_HASH_SIZE);
+	}
+	pl_feed_store_close(store);
+	return ret;
 }
 
 /*
- * Does the table hold this feed? Its segment is there with the same bytes; or it is not there at
- * all, as when the directory is not mounted yet or was emptied: then the table is the last good
- * copy, its as-of time tells its age, and a segment that does not follow it will be refused.
+ * Does the table hold this feed? Its segment is there with the same bytes, or a snapshot names it; or it
+ * is not there at all, as when it was pruned, or the directory is not mounted yet or was emptied: then
+ * the table is the last good copy, its as-of time tells its age, and a segment that does not follow it
+ * will be refused.
  */
-static bool table_is_of_feed(const struct pl_app *app)
+static const char *table_is_not_of_feed(const struct pl_app *app)
 {
 	union pl_table_position at;
 	uint8_t hash[PL_FEED_HASH_SIZE];
@@ -50,16 +61,20 @@ static bool table_is_of_feed(const struct pl_app *app)
 
 	pl_table_position_get(app->table, &at);
 	if (at.pos.sequence == 0 || at.pos.stream_id != app->config.authority->key[0].stream_id)
-		return false;
-	ret = segment_hash(app->config.site.feed_store_dir, at.pos.sequence, hash);
+		return "it does not hold this feed";
+	if (at.snapshot != 0)
+		return "it was taking a snapshot when its process ended";
+	ret = segment_hash(app, at.pos.sequence, hash);
 	if (ret == -ENOENT) {
 		pl_say("feed %s lacks segment %" PRIu64
 		       ", which the table holds: going on with the "
 		       "table",
 		       app->config.site.feed_store_dir, at.pos.sequence);
-		return true;
+		return NULL;
 	}
-	return ret == 0 && memcmp(hash, at.pos.hash, sizeof(hash)) == 0;
+	return ret == 0 && memcmp(hash, at.pos.hash, sizeof(hash)) == 0
+		       ? NULL
+		       : "it does not hold this feed";
 }
 
 /* @return -EBUSY if another process writes to it. */
@@ -104,14 +119,18 @@ static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *er
 		  size_t error_size)
 {
 	int ret = pl_table_attach(conf, true, &app->table, error, error_size);
+	const char *why;
 
-	if (ret == -ERANGE)
+	if (ret == -ERANGE || ret == -EILSEQ)
 		return table_remove(&app->config.site, error, error, error_size);
-	if (ret != 0 || table_is_of_feed(app))
+	if (ret != 0)
 		return ret;
+	why = table_is_not_of_feed(app);
+	if (why == NULL)
+		return 0;
 	pl_table_close(app->table);
 	app->table = NULL;
-	return table_remove(&app->config.site, "it does not hold this feed", error, error_size);
+	return table_remove(&app->config.site, why, error, error_size);
 }
 
 static int check_memory(const struct pl_app *app, char *error, size_t error_size)

@@ -309,6 +309,17 @@ enum pl_intake_outcome pl_intake_submit(struct pl_intake *in, const uint8_t *dat
 	return a->outcome;
 }
 
+int pl_intake_prune(struct pl_intake *in, const struct pl_feed_snapshot *snapshot,
+		    struct pl_feed_pruned *out, char *error, size_t error_size)
+{
+	int rc;
+
+	pthread_mutex_lock(&in->lock);
+	rc = pl_feed_store_prune(in->store, snapshot, out, error, error_size);
+	pthread_mutex_unlock(&in->lock);
+	return rc;
+}
+
 /* ---- opening ---- */
 
 /* The end of the chain that a reader would reach: of the files from the first one on without a hole,

@@ -123,6 +123,14 @@ int pl_intake_fd(const struct pl_intake *in);
 /** The reader of the store says how far it has got: shown in the status and to peers. Any thread. */
 void pl_intake_applied_set(struct pl_intake *in, uint64_t sequence);
 
+/**
+ * pl_feed_store_prune() of the store. Deleting makes nothing that was stored less durable, so it is
+ * done on a broken store, too, as far as the disk lets it.
+ * Thread: any. Blocks: on the disk, and on other callers.
+ */
+PL_MUST_USE int pl_intake_prune(struct pl_intake *in, const struct pl_feed_snapshot *snapshot,
+				struct pl_feed_pruned *out, char *error, size_t error_size);
+
 struct pl_intake_status {
 	struct pl_feed_pos pos; /* newest durable segment */
 	uint64_t applied;       /* what pl_intake_applied_set() was told last */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Between the loader's files: loader.c decides what is read and says how it went, loader_apply.c
+ * puts it into the table. All of it is the loader's thread. */
+#ifndef PL_LOADER_PVT_H
+#define PL_LOADER_PVT_H
+
+#include "loader.h"
+
+#define PL_LOADER_BATCH_CNT 512u
+
+static inline bool pl_loader_stopping(const struct pl_loader *l)
+{
+	/* relaxed: a flag to end soon; nothing is read under it. */
+	return atomic_load_explicit(&l->stop, memory_order_relaxed);
+}
+
+/** Monotonic time, for what is done now and then. */
+uint64_t pl_loader_now_s(void);
+
+/** Is it every_s since the last time that this was true for *last_s? */
+static inline bool pl_loader_due(uint64_t *last_s, uint64_t every_s)
+{
+	uint64_t now_s = pl_loader_now_s();
+
+	if (*last_s != 0 && now_s < *last_s + every_s)
+		return false;
+	*last_s = now_s;
+	return true;
+}
+
+/** Say in the status what the loader's own fields amount to. */
+void pl_loader_flags_publish(struct pl_loader *l);
+
+/** pl_feed_apply_fn, ctx a struct pl_loader: one segment of the tail. */
+int pl_loader_segment(void *ctx, const struct pl_feed_segment *seg);
+
+/**
+ * Make the table what a snapshot says, while it is read by workers: everything is put, then what is
+ * not in it is removed, then the position is the snapshot's. On failure the table has some of it
+ * and lacks nothing, and the position stays.
+ */
+enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_snapshot *snapshot,
+				      struct pl_feed_report *report);
+
+/**
+ * Look over the table that was found. If it is damaged: forget it, and begin with nothing.
+ * @return false if so.
+ */
+bool pl_loader_audit(struct pl_loader *l);
+
+/** Delete from the store what its second newest snapshot stands for. */
+void pl_loader_prune(struct pl_loader *l);
+
+#endif
