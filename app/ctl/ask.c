@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include "ctl.h"
 
@@ -13,6 +14,32 @@ void pl_cli_complain(const char *format, ...)
 	vfprintf(stderr, format, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+}
+
+void *pl_cli_file(const char *path, size_t size_max, size_t *size)
+{
+	FILE *f = fopen(path, "rbe");
+	char *data = f != NULL ? malloc(size_max + 1) : NULL;
+
+	if (data == NULL) {
+		pl_cli_complain("%s: %s", path, strerror(errno));
+		if (f != NULL)
+			fclose(f);
+		return NULL;
+	}
+	*size = fread(data, 1, size_max + 1, f);
+	if (ferror(f))
+		pl_cli_complain("%s: %s", path, strerror(errno));
+	else if (*size > size_max)
+		pl_cli_complain("%s is larger than the limit of %zu bytes", path, size_max);
+	else if (*size == 0)
+		pl_cli_complain("%s is empty", path);
+	if (ferror(f) || *size > size_max || *size == 0) {
+		free(data);
+		data = NULL;
+	}
+	fclose(f);
+	return data;
 }
 
 void pl_cli_json(const json_t *result)

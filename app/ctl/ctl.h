@@ -70,6 +70,11 @@ bool pl_cli_number(const char *text, uint64_t max, uint64_t *out);
  */
 int pl_cli_ask(struct pl_cli *cli, const char *command, json_t *args, const void *payload,
 	       size_t payload_size, json_t **result);
+/**
+ * All of a file, for the caller to free(); told if it cannot be read or is larger than size_max.
+ * @return NULL then.
+ */
+void *pl_cli_file(const char *path, size_t size_max, size_t *size);
 /** Print a result as JSON. */
 void pl_cli_json(const json_t *result);
 void pl_cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -87,8 +92,9 @@ bool pl_cli_bool(const json_t *object, const char *name);
 
 /* status.c */
 int pl_cli_status(struct pl_cli *cli);
-/* show.c */
+/* feed.c */
 int pl_cli_feed(struct pl_cli *cli);
+/* show.c */
 int pl_cli_policy(struct pl_cli *cli);
 int pl_cli_gateways(struct pl_cli *cli);
 int pl_cli_keys(struct pl_cli *cli);

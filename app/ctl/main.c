@@ -7,38 +7,104 @@
 #define TIMEOUT_S_MAX     86400u
 
 const struct pl_cli_command pl_cli_commands[] = {
-	{"status",   pl_cli_status,   "is anything wrong, and what is there to do",      "",
-	 "    State, feed, table, clock, traffic and ports on a screen. Every reason for which a\n"
-	 "    verdict may be UNKNOWN is told with what it does at the doors and what to do.\n"
-	 "    The exit status says that the appliance answered, not that all is well: for that, "
-	 "ask\n"
-	 "    with --json, where \"flags\" is empty.\n",					  ""		},
-	{"feed",     pl_cli_feed,     "how far the feed is, and what was refused",       "",
-	 "    Position, as-of time and age, what was taken since the start, the last refusal.\n", ""		},
-	{"policy",   pl_cli_policy,   "the rules in force",                              "",
-	 "    The rules as the text of a policy file that means the same, with the file they came\n"
-	 "    from, their BLAKE2b-256 hash, and how many rules were in force since the start.\n", ""		},
-	{"gateways", pl_cli_gateways, "live counts by gateway",                          "[--from N] [--limit N] [GATEWAY]",
-	 "    One gateway by its number, or all; --from and --limit (from 0, in the order of "
-	 "their\n"
-	 "    arrival) show a part.\n",							   "--from= --limit="},
-	{"keys",     pl_cli_keys,     "which keys are held: ids and epochs",             "",
-	 "    Never a byte of a key.\n",							  ""                },
-	{"counters", pl_cli_counters, "all counters, with what they count",              "[--all]",
-	 "    Verdicts and drops that never happened are left out, unless --all is given.\n",     "--all"           },
-	{"drain",    pl_cli_drain,    "send gateways elsewhere",                         "[--stop]",
-	 "    Every reply says \"draining\", so that gateways turn to another appliance; requests "
-	 "are\n"
-	 "    answered as before. With --stop it stops after `drain` of [worker], as after "
-	 "SIGTERM.\n",									    "--stop"          },
-	{"undrain",  pl_cli_undrain,  "take gateways back",                              "",
-	 "    Ends what drain began; after drain --stop it is too late.\n",                       ""                },
-	{"reload",   pl_cli_reload,   "read configuration, keys and rules again",        "",
-	 "    As SIGHUP does. All of it takes effect at once, or nothing, and the reasons are "
-	 "told:\n"
-	 "    all of them, among them every key whose change needs a restart.\n",		 ""		},
-	{"journal",  pl_cli_journal,  "what was changed, by whom, and what was refused", "[--last N]",
-	 "    The newest N lines, 20 unless told otherwise; at most 1000.\n",                     "--last="         },
+	{
+         .name = "status",
+         .run = pl_cli_status,
+         .summary = "is anything wrong, and what is there to do",
+         .synopsis = "",
+         .description = "    State, feed, table, clock, traffic and ports on a screen. "
+			       "Every reason for which a\n"
+			       "    verdict may be UNKNOWN is told with what it does at the doors "
+			       "and what to do.\n"
+			       "    The exit status says that the appliance answered, not that all "
+			       "is well: for that,\n"
+			       "    ask with --json, where \"flags\" is empty.\n", .options = "",
+	 },
+	{
+         .name = "feed",
+         .run = pl_cli_feed,
+         .summary = "how far the feed is; push: bring it segments",
+         .synopsis = "[push FILE...]",
+         .description = "    Position, as-of time and age, what came by which way, the last "
+			       "refusal.\n"
+			       "    push: segments from files, in the order given, as "
+			       "passline-authority writes them.\n"
+			       "    Each is checked, stored durably, and then applied. One that is "
+			       "there already is no\n"
+			       "    error; the first that is refused ends it.\n",		.options = "push",
+	 },
+	{
+         .name = "policy",
+         .run = pl_cli_policy,
+         .summary = "the rules in force",
+         .synopsis = "",
+         .description = "    The rules as the text of a policy file that means the same, "
+			       "with the file they came\n"
+			       "    from, their BLAKE2b-256 hash, and how many rules were in force "
+			       "since the start.\n",							 .options = "",
+	 },
+	{
+         .name = "gateways",
+         .run = pl_cli_gateways,
+         .summary = "live counts by gateway",
+         .synopsis = "[--from N] [--limit N] [GATEWAY]",
+         .description = "    One gateway by its number, or all; --from and --limit (from 0, "
+			       "in the order of\n"
+			       "    their arrival) show a part.\n",									.options = "--from= --limit=",
+	 },
+	{
+         .name = "keys",
+         .run = pl_cli_keys,
+         .summary = "which keys are held: ids and epochs",
+         .synopsis = "",
+         .description = "    Never a byte of a key.\n",
+         .options = "",
+	 },
+	{
+         .name = "counters",
+         .run = pl_cli_counters,
+         .summary = "all counters, with what they count",
+         .synopsis = "[--all]",
+         .description = "    Verdicts and drops that never happened are left out, unless "
+			       "--all is given.\n",			 .options = "--all",
+	 },
+	{
+         .name = "drain",
+         .run = pl_cli_drain,
+         .summary = "send gateways elsewhere",
+         .synopsis = "[--stop]",
+         .description = "    Every reply says \"draining\", so that gateways turn to "
+			       "another appliance; requests\n"
+			       "    are answered as before. With --stop it stops after `drain` of "
+			       "[worker], as after\n"
+			       "    SIGTERM.\n",						       .options = "--stop",
+	 },
+	{
+         .name = "undrain",
+         .run = pl_cli_undrain,
+         .summary = "take gateways back",
+         .synopsis = "",
+         .description = "    Ends what drain began; after drain --stop it is too late.\n",
+         .options = "",
+	 },
+	{
+         .name = "reload",
+         .run = pl_cli_reload,
+         .summary = "read configuration, keys and rules again",
+         .synopsis = "",
+         .description =
+			"    As SIGHUP does. All of it takes effect at once, or nothing, and the "
+			"reasons are told:\n"
+			"    all of them, among them every key whose change needs a restart.\n",				   .options = "",
+	 },
+	{
+         .name = "journal",
+         .run = pl_cli_journal,
+         .summary = "what was changed, by whom, and what was refused",
+         .synopsis = "[--last N]",
+         .description = "    The newest N lines, 20 unless told otherwise; at most 1000.\n",
+         .options = "--last=",
+	 },
 };
 const size_t pl_cli_command_cnt = PL_ARRAY_CNT(pl_cli_commands);
 

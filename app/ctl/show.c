@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Commands that show, but for status. */
+/* Commands that show, but for status and feed. */
 #include <inttypes.h>
 
 #include "ctl.h"
@@ -15,40 +15,6 @@ static int ask_plain(struct pl_cli *cli, const char *command, json_t **r)
 	status = pl_cli_ask(cli, command, NULL, NULL, 0, r);
 	if (status == PL_CLI_DONE && cli->json)
 		pl_cli_json(*r);
-	return status;
-}
-
-int pl_cli_feed(struct pl_cli *cli)
-{
-	char text[32], span[32];
-	const json_t *refused, *flag;
-	uint64_t as_of;
-	json_t *r;
-	size_t i;
-	int status = ask_plain(cli, "feed", &r);
-
-	if (status != PL_CLI_DONE || cli->json)
-		goto out;
-	as_of = pl_cli_u64(r, "as_of");
-	refused = json_object_get(r, "refused");
-	printf("applied   segment %" PRIu64 "\n", pl_cli_u64(r, "applied"));
-	printf("as of     %s\n", as_of != 0 ? pl_cli_time_text(as_of, text) : "nothing yet");
-	if (as_of != 0)
-		printf("age       %s, ", pl_cli_span_text(pl_cli_u64(r, "lag_s"), span));
-	if (as_of != 0)
-		printf("%s allowed\n", pl_cli_span_text(pl_cli_u64(r, "age_s_max"), span));
-	printf("taken     %s segments", pl_cli_count_text(pl_cli_u64(r, "segments"), text));
-	printf(" with %s records since the start\n",
-	       pl_cli_count_text(pl_cli_u64(r, "records"), text));
-	printf("refused   %" PRIu64 " time(s)", pl_cli_u64(r, "refusals"));
-	if (refused != NULL)
-		printf(", now: %s (%s)", pl_cli_str(refused, "text"),
-		       pl_cli_str(refused, "reason"));
-	printf("\n");
-	json_array_foreach(json_object_get(r, "flags"), i, flag)
-		printf("reason    %s: %s\n", pl_cli_str(flag, "flag"), pl_cli_str(flag, "text"));
-out:
-	json_decref(r);
 	return status;
 }
 

@@ -10,19 +10,33 @@
 
 static int help(void *ctx, struct pl_ctl_call *call);
 
-/* Slow: what waits for control or the disk, or works long. */
+/* C(name, handler, bytes that may follow, slow, help). Slow: what waits for control or the disk, or
+ * works long. */
+#define COMMANDS(C)                                                                                \
+	C("help", help, 0, false, "These commands.")                                               \
+	C("status", pl_desk_status, 0, false, "State and its reasons, feed, table, clock, ports.") \
+	C("feed", pl_desk_feed, 0, false, "How far the feed is, and what was refused last.")       \
+	C("feed push", pl_desk_feed_push, PL_FEED_SEGMENT_SIZE_MAX, true,                          \
+	  "Take the segment that follows.")                                                        \
+	C("policy", pl_desk_policy, 0, false, "The rules in force.")                               \
+	C("gateways", pl_desk_gateways, 0, false,                                                  \
+	  "Counts by gateway. Args: id, or from and limit.")                                       \
+	C("keys", pl_desk_keys, 0, false, "Which keys are held: ids and epochs.")                  \
+	C("counters", pl_desk_counters, 0, false, "All counters, with what they count.")           \
+	C("journal", pl_desk_journal, 0, true, "The newest lines of the journal. Args: last.")     \
+	C("reload", pl_desk_reload, 0, true, "Read configuration, keys and rules again.")          \
+	C("drain", pl_desk_drain, 0, true, "Say \"draining\" in replies. Args: stop.")             \
+	C("undrain", pl_desk_undrain, 0, true, "Take it back.")
+
 static const struct pl_ctl_command commands[] = {
-	{"help",     help,             0, false, "These commands."                                  },
-	{"status",   pl_desk_status,   0, false, "State and its reasons, feed, table, clock, ports."},
-	{"feed",     pl_desk_feed,     0, false, "How far the feed is, and what was refused last."  },
-	{"policy",   pl_desk_policy,   0, false, "The rules in force."                              },
-	{"gateways", pl_desk_gateways, 0, false, "Counts by gateway. Args: id, or from and limit."  },
-	{"keys",     pl_desk_keys,     0, false, "Which keys are held: ids and epochs."             },
-	{"counters", pl_desk_counters, 0, false, "All counters, with what they count."              },
-	{"journal",  pl_desk_journal,  0, true,  "The newest lines of the journal. Args: last."     },
-	{"reload",   pl_desk_reload,   0, true,  "Read configuration, keys and rules again."        },
-	{"drain",    pl_desk_drain,    0, true,  "Say \"draining\" in replies. Args: stop."         },
-	{"undrain",  pl_desk_undrain,  0, true,  "Take it back."                                    },
+#define C(command, fn, size_max, is_slow, text) \
+	{.name = command,                       \
+	 .handler = fn,                         \
+	 .payload_size_max = size_max,          \
+	 .slow = is_slow,                       \
+	 .help = text},
+	COMMANDS(C)
+#undef C
 };
 
 static int help(void *ctx, struct pl_ctl_call *call)

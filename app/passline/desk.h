@@ -63,12 +63,15 @@ const char *pl_desk_who(const struct pl_ctl_call *call, char who[PL_DESK_WHO_SIZ
 
 /* desk_show.c */
 int pl_desk_status(void *ctx, struct pl_ctl_call *call);
-int pl_desk_feed(void *ctx, struct pl_ctl_call *call);
 int pl_desk_policy(void *ctx, struct pl_ctl_call *call);
 int pl_desk_gateways(void *ctx, struct pl_ctl_call *call);
 int pl_desk_keys(void *ctx, struct pl_ctl_call *call);
 int pl_desk_counters(void *ctx, struct pl_ctl_call *call);
 int pl_desk_journal(void *ctx, struct pl_ctl_call *call);
+
+/* desk_feed.c */
+int pl_desk_feed(void *ctx, struct pl_ctl_call *call);
+int pl_desk_feed_push(void *ctx, struct pl_ctl_call *call);
 
 /* desk_change.c */
 int pl_desk_reload(void *ctx, struct pl_ctl_call *call);

@@ -9,17 +9,12 @@
 
 #include "app.h"
 #include "desk.h"
+#include "desk_json.h"
 
 #define GATEWAYS_AN_ANSWER     100u
 #define GATEWAYS_AN_ANSWER_MAX 1000u
 
-/* A number that JSON can hold: jansson's are signed. */
-static json_t *number(uint64_t v)
-{
-	return json_integer(v <= INT64_MAX ? (json_int_t)v : INT64_MAX);
-}
-
-static json_t *flags_json(uint32_t flags)
+json_t *pl_desk_flags_json(uint32_t flags)
 {
 	json_t *list = json_array();
 
@@ -32,52 +27,17 @@ static json_t *flags_json(uint32_t flags)
 	return list;
 }
 
-/* Read from atomics: a moment's figures, for people. relaxed for that. */
-static json_t *feed_json(struct pl_app *app, uint32_t as_of, uint64_t now_s)
-{
-	struct pl_loader_status *s = &app->loader.status;
-	uint32_t refused = atomic_load_explicit(&s->refused, memory_order_relaxed), age_s_max;
-	json_t *feed = json_object();
-
-	pl_app_config_lock(app);
-	age_s_max = app->config.site.feed_age_s_max;
-	(void)json_object_set_new(feed, "dir", pl_ctl_text(app->config.site.feed_dir));
-	pl_app_config_unlock(app);
-	(void)json_object_set_new(feed, "as_of", number(as_of));
-	(void)json_object_set_new(
-		feed, "lag_s", as_of != 0 ? json_integer((json_int_t)now_s - as_of) : json_null());
-	(void)json_object_set_new(feed, "age_s_max", number(age_s_max));
-	(void)json_object_set_new(feed, "applied",
-				  number(atomic_load_explicit(&s->sequence, memory_order_relaxed)));
-	(void)json_object_set_new(
-		feed, "segments",
-		number(atomic_load_explicit(&s->segment_cnt, memory_order_relaxed)));
-	(void)json_object_set_new(
-		feed, "records",
-		number(atomic_load_explicit(&s->record_cnt, memory_order_relaxed)));
-	(void)json_object_set_new(
-		feed, "refusals",
-		number(atomic_load_explicit(&s->refused_cnt, memory_order_relaxed)));
-	if (refused != PL_FEED_OK)
-		(void)json_object_set_new(
-			feed, "refused",
-			json_pack("{s:s, s:s}", "reason",
-				  pl_feed_error_name((enum pl_feed_error)refused), "text",
-				  pl_feed_error_text((enum pl_feed_error)refused)));
-	return feed;
-}
-
 static json_t *table_json(const struct pl_app *app)
 {
 	struct pl_table_stats s;
 	json_t *t = json_object();
 
 	pl_table_stats_get(app->table, &s);
-	(void)json_object_set_new(t, "entries", number(s.entry_cnt));
-	(void)json_object_set_new(t, "capacity", number(s.capacity));
-	(void)json_object_set_new(t, "bytes", number(s.size));
-	(void)json_object_set_new(t, "page_bytes", number(s.page_size));
-	(void)json_object_set_new(t, "refused_full", number(s.full_cnt));
+	(void)json_object_set_new(t, "entries", pl_desk_number(s.entry_cnt));
+	(void)json_object_set_new(t, "capacity", pl_desk_number(s.capacity));
+	(void)json_object_set_new(t, "bytes", pl_desk_number(s.size));
+	(void)json_object_set_new(t, "page_bytes", pl_desk_number(s.page_size));
+	(void)json_object_set_new(t, "refused_full", pl_desk_number(s.full_cnt));
 	return t;
 }
 
@@ -96,12 +56,12 @@ static json_t *ports_json(struct pl_app *app)
 		(void)json_object_set_new(p, "name", json_string(ap->conf->name));
 		(void)json_object_set_new(p, "device", json_string(ap->conf->device));
 		(void)json_object_set_new(p, "link_up", json_boolean(status.link_up));
-		(void)json_object_set_new(p, "queues", number(ap->port.queue_cnt));
+		(void)json_object_set_new(p, "queues", pl_desk_number(ap->port.queue_cnt));
 		(void)json_object_set_new(p, "addresses", json_string(address));
-		(void)json_object_set_new(p, "rx_missed", number(status.rx_missed));
-		(void)json_object_set_new(p, "rx_errors", number(status.rx_errors));
-		(void)json_object_set_new(p, "rx_no_mbuf", number(status.rx_no_mbuf));
-		(void)json_object_set_new(p, "tx_errors", number(status.tx_errors));
+		(void)json_object_set_new(p, "rx_missed", pl_desk_number(status.rx_missed));
+		(void)json_object_set_new(p, "rx_errors", pl_desk_number(status.rx_errors));
+		(void)json_object_set_new(p, "rx_no_mbuf", pl_desk_number(status.rx_no_mbuf));
+		(void)json_object_set_new(p, "tx_errors", pl_desk_number(status.tx_errors));
 		(void)json_array_append_new(list, p);
 	}
 	return list;
@@ -112,9 +72,10 @@ static json_t *desk_json(struct pl_app *app)
 	struct pl_ctl_stats s;
 
 	pl_ctl_server_stats(app->desk.server, &s);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "accepted", number(s.accepted), "requests",
-			 number(s.requests), "refused", number(s.refused), "late", number(s.late),
-			 "evicted", number(s.evicted));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "accepted", pl_desk_number(s.accepted),
+			 "requests", pl_desk_number(s.requests), "refused",
+			 pl_desk_number(s.refused), "late", pl_desk_number(s.late), "evicted",
+			 pl_desk_number(s.evicted));
 }
 
 /* What the traffic amounts to, for a first look; all of it is in "counters". */
@@ -127,11 +88,13 @@ static json_t *traffic_json(const struct pl_app *app)
 	for (const uint8_t *code = pl_verdict_codes; *code != PL_V_NONE; code++)
 		by_group[pl_verdict_group(*code)] += c.verdicts[*code];
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "rx_pkts",
-			 number(c.rx_pkts), "answered", number(pl_stats_answered(&c)), "dropped",
-			 number(pl_stats_dropped(&c)), "scans", number(c.scans), "pass",
-			 number(by_group[PL_GROUP_PASS]), "deny", number(by_group[PL_GROUP_DENY]),
-			 "unknown", number(by_group[PL_GROUP_UNKNOWN]), "busy_tsc",
-			 number(c.busy_tsc), "idle_tsc", number(c.idle_tsc));
+			 pl_desk_number(c.rx_pkts), "answered",
+			 pl_desk_number(pl_stats_answered(&c)), "dropped",
+			 pl_desk_number(pl_stats_dropped(&c)), "scans", pl_desk_number(c.scans),
+			 "pass", pl_desk_number(by_group[PL_GROUP_PASS]), "deny",
+			 pl_desk_number(by_group[PL_GROUP_DENY]), "unknown",
+			 pl_desk_number(by_group[PL_GROUP_UNKNOWN]), "busy_tsc",
+			 pl_desk_number(c.busy_tsc), "idle_tsc", pl_desk_number(c.idle_tsc));
 }
 
 int pl_desk_status(void *ctx, struct pl_ctl_call *call)
@@ -148,52 +111,37 @@ int pl_desk_status(void *ctx, struct pl_ctl_call *call)
 	if (rc != 0)
 		return rc;
 	(void)json_object_set_new(r, "state", json_string(pl_state_name(pl_state_of_flags(flags))));
-	(void)json_object_set_new(r, "flags", flags_json(flags));
+	(void)json_object_set_new(r, "flags", pl_desk_flags_json(flags));
 	(void)json_object_set_new(r, "version", json_string(PL_VERSION));
 	pl_app_config_lock(app);
 	(void)json_object_set_new(r, "site", pl_ctl_text(app->config.site.name));
-	(void)json_object_set_new(r, "appliance_id", number(app->config.site.appliance_id));
+	(void)json_object_set_new(r, "appliance_id", pl_desk_number(app->config.site.appliance_id));
 	(void)json_object_set_new(r, "need_synchronised",
 				  json_boolean(app->config.site.need_synchronised));
 	pl_app_config_unlock(app);
-	(void)json_object_set_new(r, "now", number(now_s));
-	(void)json_object_set_new(r, "uptime_s", number(now_s - app->start_wall_s));
+	(void)json_object_set_new(r, "now", pl_desk_number(now_s));
+	(void)json_object_set_new(r, "uptime_s", pl_desk_number(now_s - app->start_wall_s));
 	(void)json_object_set_new(r, "clock",
 				  json_pack("{s:b, s:s}", "trusted", trust == PL_CLOCK_TRUSTED,
 					    "text",
 					    pl_clock_trust_text((enum pl_clock_trust)trust)));
-	(void)json_object_set_new(r, "feed", feed_json(app, as_of, now_s));
+	(void)json_object_set_new(r, "feed", pl_desk_feed_json(app, as_of, now_s));
 	(void)json_object_set_new(r, "table", table_json(app));
 	(void)json_object_set_new(r, "ports", ports_json(app));
 	(void)json_object_set_new(r, "traffic", traffic_json(app));
-	(void)json_object_set_new(r, "queues", number(app->worker_cnt));
+	(void)json_object_set_new(r, "queues", pl_desk_number(app->worker_cnt));
 	(void)json_object_set_new(
 		r, "gateways",
-		number(atomic_load_explicit(&app->gateway_cnt, memory_order_relaxed)));
+		pl_desk_number(atomic_load_explicit(&app->gateway_cnt, memory_order_relaxed)));
 	(void)json_object_set_new(
 		r, "view_generation",
-		number(atomic_load_explicit(&app->view_generation, memory_order_relaxed)));
+		pl_desk_number(atomic_load_explicit(&app->view_generation, memory_order_relaxed)));
 	(void)json_object_set_new(r, "engines",
 				  json_string(pl_verify_engines(app->workers[0]->verify)));
 	(void)json_object_set_new(r, "huge_pages", json_boolean(!app->no_huge));
-	(void)json_object_set_new(r, "journal_lost", number(pl_journal_lost(&app->journal)));
+	(void)json_object_set_new(r, "journal_lost",
+				  pl_desk_number(pl_journal_lost(&app->journal)));
 	(void)json_object_set_new(r, "control", desk_json(app));
-	return 0;
-}
-
-int pl_desk_feed(void *ctx, struct pl_ctl_call *call)
-{
-	struct pl_app *app = ctx;
-	uint64_t now_s = pl_wall_ns() / 1000000000u;
-	uint32_t as_of, flags = pl_app_flags(app, now_s, &as_of);
-	int rc = pl_ctl_args_known(call, NULL, 0);
-
-	if (rc != 0)
-		return rc;
-	call->result = feed_json(app, as_of, now_s);
-	(void)json_object_set_new(call->result, "flags",
-				  flags_json(flags & (PL_FLAG_LOADING | PL_FLAG_FEED_OLD |
-						      PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL)));
 	return 0;
 }
 
@@ -219,9 +167,9 @@ int pl_desk_policy(void *ctx, struct pl_ctl_call *call)
 					  : json_null());
 	pl_app_config_unlock(app);
 	(void)json_object_set_new(call->result, "hash", json_string(hash));
-	(void)json_object_set_new(
-		call->result, "generation",
-		number(atomic_load_explicit(&app->policy_generation, memory_order_relaxed)));
+	(void)json_object_set_new(call->result, "generation",
+				  pl_desk_number(atomic_load_explicit(&app->policy_generation,
+								      memory_order_relaxed)));
 	(void)json_object_set_new(call->result, "text", json_string(text));
 	free(text);
 	return 0;
@@ -234,11 +182,11 @@ static json_t *gateway_json(const struct pl_app *app, uint32_t idx)
 	uint32_t id = atomic_load_explicit(&app->gateway_ids[idx], memory_order_relaxed);
 
 	pl_app_gateway_counters(app, idx, &c);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", number(id),
-			 "datagrams", number(c.datagrams), "scans", number(c.scans), "pass",
-			 number(c.pass), "deny", number(c.deny), "unknown", number(c.unknown),
-			 "retries", number(c.retries), "errors", number(c.errors), "seen_ms",
-			 number(c.seen_ms));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", pl_desk_number(id),
+			 "datagrams", pl_desk_number(c.datagrams), "scans", pl_desk_number(c.scans),
+			 "pass", pl_desk_number(c.pass), "deny", pl_desk_number(c.deny), "unknown",
+			 pl_desk_number(c.unknown), "retries", pl_desk_number(c.retries), "errors",
+			 pl_desk_number(c.errors), "seen_ms", pl_desk_number(c.seen_ms));
 }
 
 static int gateway_one(struct pl_app *app, struct pl_ctl_call *call, uint32_t cnt, uint32_t id)
@@ -247,7 +195,7 @@ static int gateway_one(struct pl_app *app, struct pl_ctl_call *call, uint32_t cn
 		/* relaxed: see GWID-PUB. */
 		if (atomic_load_explicit(&app->gateway_ids[i], memory_order_relaxed) != id)
 			continue;
-		call->result = json_pack("{s:o, s:[o]}", "total", number(cnt), "gateways",
+		call->result = json_pack("{s:o, s:[o]}", "total", pl_desk_number(cnt), "gateways",
 					 gateway_json(app, i));
 		return 0;
 	}
@@ -276,8 +224,8 @@ int pl_desk_gateways(void *ctx, struct pl_ctl_call *call)
 	list = json_array();
 	for (i = from; i < cnt && i < from + limit; i++)
 		(void)json_array_append_new(list, gateway_json(app, (uint32_t)i));
-	call->result = json_pack("{s:o, s:o, s:o}", "total", number(cnt), "next",
-				 i < cnt ? number(i) : json_null(), "gateways", list);
+	call->result = json_pack("{s:o, s:o, s:o}", "total", pl_desk_number(cnt), "next",
+				 i < cnt ? pl_desk_number(i) : json_null(), "gateways", list);
 	return 0;
 }
 
@@ -293,12 +241,12 @@ int pl_desk_keys(void *ctx, struct pl_ctl_call *call)
 	pl_app_config_lock(app);
 	snprintf(stream, sizeof(stream), "%016" PRIx64, c->authority->key[0].stream_id);
 	for (uint32_t i = 0; i < c->tokens->cnt; i++)
-		(void)json_array_append_new(tokens, number(c->tokens->key[i].epoch));
+		(void)json_array_append_new(tokens, pl_desk_number(c->tokens->key[i].epoch));
 	for (uint32_t i = 0; i < c->gateways->cnt; i++)
-		(void)json_array_append_new(gateways,
-					    json_pack("{s:o, s:o}", "id",
-						      number(c->gateways->key[i].gateway_id),
-						      "epoch", number(c->gateways->key[i].epoch)));
+		(void)json_array_append_new(
+			gateways, json_pack("{s:o, s:o}", "id",
+					    pl_desk_number(c->gateways->key[i].gateway_id), "epoch",
+					    pl_desk_number(c->gateways->key[i].epoch)));
 	pl_app_config_unlock(app);
 	call->result = json_pack("{s:s, s:o, s:o}", "authority_stream", stream, "token_epochs",
 				 tokens, "gateways", gateways);
@@ -308,7 +256,7 @@ int pl_desk_keys(void *ctx, struct pl_ctl_call *call)
 static void counter_add(json_t *list, const char *name, uint64_t value, const char *text)
 {
 	(void)json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "name", name, "value",
-						    number(value), "text", text));
+						    pl_desk_number(value), "text", text));
 }
 
 int pl_desk_counters(void *ctx, struct pl_ctl_call *call)
@@ -330,7 +278,7 @@ int pl_desk_counters(void *ctx, struct pl_ctl_call *call)
 		counter_add(verdicts, pl_verdict_name(*code), c.verdicts[*code],
 			    pl_verdict_text(*code));
 	call->result = json_pack("{s:o, s:o, s:o, s:o}", "counters", all, "drops", drops,
-				 "verdicts", verdicts, "tsc_hz", number(rte_get_tsc_hz()));
+				 "verdicts", verdicts, "tsc_hz", pl_desk_number(rte_get_tsc_hz()));
 	return rc;
 }
 
@@ -346,6 +294,6 @@ int pl_desk_journal(void *ctx, struct pl_ctl_call *call)
 	(void)pl_journal_sync(&app->journal);
 	call->result =
 		json_pack("{s:o, s:o}", "lines", pl_journal_last(&app->journal, (uint32_t)cnt),
-			  "lost", number(pl_journal_lost(&app->journal)));
+			  "lost", pl_desk_number(pl_journal_lost(&app->journal)));
 	return 0;
 }

@@ -141,9 +141,9 @@ static void line_settle(struct pl_journal *j, char *line)
 		       strerror(-rc));
 	else if (rc == 0 && j->failing)
 		j->say("journal " NAME " is written again");
-	j->failing = rc != 0;
 	free(line);
 	pthread_mutex_lock(&j->lock);
+	j->failing = rc != 0;
 	j->lost += rc != 0;
 	j->settled++;
 	pthread_cond_broadcast(&j->idle);
@@ -221,7 +221,7 @@ void pl_journal_close(struct pl_journal *j)
 bool pl_journal_sync(struct pl_journal *j)
 {
 	struct timespec until;
-	uint64_t want, lost;
+	uint64_t want;
 	int rc = 0;
 
 	if (!j->running)
@@ -230,10 +230,9 @@ bool pl_journal_sync(struct pl_journal *j)
 	until.tv_sec += PL_JOURNAL_SYNC_MS_MAX / 1000;
 	pthread_mutex_lock(&j->lock);
 	want = j->added;
-	lost = j->lost;
 	while (j->settled < want && rc == 0)
 		rc = pthread_cond_timedwait(&j->idle, &j->lock, &until);
-	rc = j->settled < want || j->lost != lost;
+	rc = j->settled < want || j->failing;
 	pthread_mutex_unlock(&j->lock);
 	return rc == 0;
 }

@@ -40,7 +40,7 @@ struct pl_journal {
 	uint64_t settled;                  /* lock: lines on disk, or given up */
 	uint64_t lost;                     /* lock: given up, or refused by a full queue */
 	bool stop;                         /* lock */
-	bool failing PL_OWNED_BY(writer);  /* and said so */
+	bool failing; /* lock; the writer's: the latest line was given up, and that was said */
 	/* Says to the operator; called from the writer's thread. */
 	void (*say)(const char *format, ...) __attribute__((format(printf, 1, 2)));
 };
@@ -69,7 +69,7 @@ void pl_journal_write(struct pl_journal *j, const char *who, const char *what, c
 		      const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /** Wait until all that was noted is on disk or given up, at most PL_JOURNAL_SYNC_MS_MAX.
- * @return false if not all of it is on disk. */
+ * @return false if the latest is not on disk. */
 bool pl_journal_sync(struct pl_journal *j);
 
 /** The newest cnt lines, oldest first, as an array; NULL if memory is short. Thread: any. */
