@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_lcore.h>
@@ -54,23 +55,62 @@ static uint32_t dir_work(struct pl_intake_thread *t)
 	return wait_ms;
 }
 
+static uint32_t server_work(struct pl_intake_thread *t)
+{
+	uint32_t wait_ms;
+
+	if (t->server == NULL)
+		return PL_INTAKE_DIR_POLL_MS;
+	wait_ms = pl_push_server_work(t->server);
+	pthread_mutex_lock(&t->server_lock);
+	pl_push_server_status_get(t->server, &t->server_status);
+	pthread_mutex_unlock(&t->server_lock);
+	return wait_ms;
+}
+
+bool pl_intake_thread_server(struct pl_intake_thread *t, struct pl_push_server_status *out)
+{
+	pthread_mutex_lock(&t->server_lock);
+	*out = t->server_status;
+	pthread_mutex_unlock(&t->server_lock);
+	return t->server != NULL;
+}
+
+static uint64_t monotonic_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+}
+
 static void *intake_main(void *ctx)
 {
 	struct pl_intake_thread *t = ctx;
-	struct pollfd fds[2] = {
-		{.fd = t->stop_fd,				     .events = POLLIN},
-		{.fd = t->dir != NULL ? pl_intake_dir_fd(t->dir) : -1, .events = POLLIN},
+	struct pollfd fds[] = {
+		{.fd = t->stop_fd,					    .events = POLLIN},
+		{.fd = t->dir != NULL ? pl_intake_dir_fd(t->dir) : -1,        .events = POLLIN},
+		{.fd = t->server != NULL ? pl_push_server_fd(t->server) : -1, .events = POLLIN},
 	};
+
+	struct pl_intake_status status;
+	uint64_t dir_due_ms = 0;
 
 	/* relaxed: a flag to end soon; nothing is read under it. */
 	while (!atomic_load_explicit(&t->stop, memory_order_relaxed)) {
-		uint32_t wait_ms = dir_work(t);
-		struct pl_intake_status status;
+		uint64_t now_ms = monotonic_ms(), wait_ms;
 
+		/* Listing a directory is too much to do for each segment that comes another way. */
+		if (now_ms >= dir_due_ms || fds[1].revents & POLLIN)
+			dir_due_ms = now_ms + dir_work(t);
+		wait_ms = server_work(t);
 		pl_intake_thread_flags(t, &status);
-
+		if (dir_due_ms < now_ms + wait_ms)
+			wait_ms = dir_due_ms > now_ms ? dir_due_ms - now_ms : 0;
 		if (wait_ms > 0)
 			(void)poll(fds, PL_ARRAY_CNT(fds), (int)wait_ms);
+		else
+			fds[1].revents = 0;
 	}
 	return NULL;
 }
@@ -88,6 +128,7 @@ int pl_intake_thread_open(struct pl_intake_thread *t, const struct pl_config *c,
 	memset(t, 0, sizeof(*t));
 	t->stop_fd = -1;
 	t->live = live;
+	PL_CHECK(pthread_mutex_init(&t->server_lock, NULL) == 0);
 	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
 	ret = pl_intake_open(&conf, &t->in, error, error_size);
 	if (ret != 0)
@@ -95,9 +136,16 @@ int pl_intake_thread_open(struct pl_intake_thread *t, const struct pl_config *c,
 	pl_intake_status_get(t->in, &status);
 	if (status.note[0] != '\0')
 		pl_say("intake: %s: %s", conf.store_path, status.note);
-	if (c->site.feed_dir[0] == '\0') {
+	if (c->site.feed_listen.ss_family != AF_UNSPEC) {
+		struct pl_push_server_conf server;
+
+		pl_push_server_conf_default(&server);
+		server.listen = c->site.feed_listen;
+		ret = pl_push_server_open(t->in, &server, &t->server, error, error_size);
+	}
+	if (ret != 0 || c->site.feed_dir[0] == '\0') {
 		atomic_init(&t->dir_idle, true);
-		return 0;
+		return ret;
 	}
 	t->dir_path = c->site.feed_dir;
 	ret = pl_intake_dir_open(t->in, t->dir_path, &t->dir, error, error_size);
@@ -139,6 +187,7 @@ void pl_intake_thread_close(struct pl_intake_thread *t)
 	pl_intake_thread_stop(t);
 	if (t->stop_fd >= 0)
 		close(t->stop_fd);
+	pl_push_server_close(t->server);
 	pl_intake_dir_close(t->dir);
 	pl_intake_close(t->in);
 	t->in = NULL;

@@ -13,6 +13,7 @@
 #include "config.h"
 #include "intake/pl_intake.h"
 #include "intake/pl_intake_dir.h"
+#include "intake/pl_push_server.h"
 #include "worker.h"
 
 struct pl_intake_thread {
@@ -20,12 +21,15 @@ struct pl_intake_thread {
 	struct pl_intake_dir *dir PL_OWNED_BY(intake); /* NULL: none is configured */
 	const char *dir_path;
 	struct pl_live *live;
+	struct pl_push_server *server PL_OWNED_BY(intake); /* NULL: none is configured */
 	pthread_t thread;
 	int stop_fd; /* an eventfd: written once, to stop */
 	_Atomic bool stop PL_SHARED(ctrl, intake);
 	_Atomic bool dir_idle PL_SHARED(intake, ctrl);  /* nothing is left to be taken from it */
 	_Atomic bool dir_stuck PL_SHARED(intake, ctrl); /* something is, and cannot be */
 	bool running;
+	pthread_mutex_t server_lock; /* for the copy below, between the thread and telemetry */
+	struct pl_push_server_status server_status;
 	char told[PL_INTAKE_TEXT_SIZE] PL_OWNED_BY(intake); /* not to tell it again and again */
 };
 
@@ -34,6 +38,8 @@ PL_MUST_USE int pl_intake_thread_open(struct pl_intake_thread *t, const struct p
 				      struct pl_live *live, char *error, size_t error_size);
 /** Take segments from now on. */
 PL_MUST_USE int pl_intake_thread_start(struct pl_intake_thread *t, char *error, size_t error_size);
+/** What the connections are doing. Thread: any. @return false: none are listened for. */
+bool pl_intake_thread_server(struct pl_intake_thread *t, struct pl_push_server_status *out);
 /** No more segments; the store stays locked, for whoever reads it. */
 void pl_intake_thread_stop(struct pl_intake_thread *t);
 /** Does nothing for one that was not opened. */

@@ -224,6 +224,57 @@ static void ports_add(struct rte_tel_data *d, struct pl_app *app)
 	}
 }
 
+/* Where segments came from and what became of them. */
+static int intake_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)
+{
+	struct pl_push_server_status server;
+	struct pl_intake_status s;
+	uint64_t now_s = pl_wall_ns() / 1000000000u;
+	char name[RTE_TEL_MAX_STRING_LEN];
+
+	(void)params;
+	pl_intake_status_get(app->intake.in, &s);
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_string(
+		d, "state", s.broken ? "broken" : (s.behind || s.unstored ? "refusing" : "taking"));
+	rte_tel_data_add_dict_string(d, "why", s.text);
+	rte_tel_data_add_dict_u64(d, "durable", s.pos.sequence);
+	rte_tel_data_add_dict_u64(d, "applied", s.applied);
+	rte_tel_data_add_dict_u64(d, "as_of", s.pos.as_of);
+	rte_tel_data_add_dict_u64(
+		d, "lag_s", s.pos.as_of != 0 && now_s > s.pos.as_of ? now_s - s.pos.as_of : 0);
+	rte_tel_data_add_dict_u64(d, "behind", s.behind);
+	rte_tel_data_add_dict_u64(d, "unstored", s.unstored);
+	rte_tel_data_add_dict_u64(d, "broken", s.broken);
+	if (pl_intake_thread_server(&app->intake, &server)) {
+		rte_tel_data_add_dict_u64(d, "conns", server.conn_cnt);
+		rte_tel_data_add_dict_u64(d, "conns_proven", server.proven_cnt);
+		rte_tel_data_add_dict_u64(d, "conns_memory", server.memory);
+		rte_tel_data_add_dict_u64(d, "conns_accepted", server.accepted_cnt);
+		rte_tel_data_add_dict_u64(d, "conns_evicted", server.evicted_cnt);
+		rte_tel_data_add_dict_u64(d, "conns_late", server.late_cnt);
+		rte_tel_data_add_dict_u64(d, "conns_bad", server.bad_cnt);
+	}
+	for (uint32_t i = 0; i < PL_INTAKE_SOURCE_CNT; i++) {
+		const char *source = pl_intake_source_name(i);
+
+#define N(what, value)                                       \
+	snprintf(name, sizeof(name), "%s_%s", what, source); \
+	rte_tel_data_add_dict_u64(d, name, value);
+		N("stored", s.stored[i])
+		N("records", s.records[i])
+		N("held", s.held[i])
+		N("unstored", s.unstored_cnt[i])
+#undef N
+		for (uint32_t e = 1; e < PL_FEED_ERROR_CNT; e++) {
+			snprintf(name, sizeof(name), "refused_%s_%s", source,
+				 pl_feed_error_name((enum pl_feed_error)e));
+			rte_tel_data_add_dict_u64(d, name, s.refused[i][e]);
+		}
+	}
+	return 0;
+}
+
 static int state_answer(struct pl_app *app, const char *params, struct rte_tel_data *d)
 {
 	/* relaxed: shown to humans. */
@@ -294,11 +345,12 @@ static int gateways_answer(struct pl_app *app, const char *params, struct rte_te
 }
 
 /* One function of the EAL's type for each answer. */
-#define COMMANDS(X)                                                                             \
-	X(stats, "Totals of all queues: packets, answers, verdicts, drops, cycles.")            \
-	X(state, "State and its reasons, feed, table, clock, ports.")                           \
-	X(queue, "Counters of one queue. Parameter: its number, from 0.")                       \
-	X(gateways, "Live counts by gateway, 64 an answer. Parameter: from which one, from 0.") \
+#define COMMANDS(X)                                                                               \
+	X(stats, "Totals of all queues: packets, answers, verdicts, drops, cycles.")              \
+	X(state, "State and its reasons, feed, table, clock, ports.")                             \
+	X(intake, "Segments by source and reason of refusal, newest durable and applied, peers.") \
+	X(queue, "Counters of one queue. Parameter: its number, from 0.")                         \
+	X(gateways, "Live counts by gateway, 64 an answer. Parameter: from which one, from 0.")   \
 	X(drops, "Packets received, answered, and dropped by reason, of all queues.")
 
 #define X(name, help)                                                                      \

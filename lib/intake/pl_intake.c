@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "intake/pl_intake.h"
-
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,64 +11,9 @@
  * empty ones is bounded, too. */
 #define SEGMENT_CERTS 256u
 
-struct pl_intake {
-	struct pl_intake_files files;
-	uint8_t pubkey[PL_FEED_PUBKEY_SIZE];
-	uint64_t certs_per_s_max;
-	int event_fd;
-
-	pthread_mutex_t lock; /* one submit at a time; held while the disk works */
-	struct pl_feed_store *store;
-	struct pl_feed_pos pos;
-	bool unsettled;        /* what an interrupted write left is still to be looked at */
-	bool beyond;           /* files lie beyond a gap, which may close */
-	uint64_t behind_until; /* behind until this sequence is stored */
-
-	pthread_mutex_t status_lock; /* held for copies only */
-	struct pl_intake_status status;
-	_Atomic uint64_t applied;
-
-	pthread_mutex_t rate_lock; /* the same */
-	uint64_t debt_certs;       /* charged and not yet worked off */
-	uint64_t debt_ns;          /* as of this time */
-};
-
-const char *pl_intake_source_name(enum pl_intake_source s)
-{
-	static const char *const names[] = {
-#define S(id, name) name,
-		PL_INTAKE_SOURCES(S)
-#undef S
-	};
-
-	return (uint32_t)s < PL_ARRAY_CNT(names) ? names[s] : "?";
-}
-
-const char *pl_intake_outcome_name(enum pl_intake_outcome o)
-{
-	static const char *const names[] = {
-#define O(id, name, text) name,
-		PL_INTAKE_OUTCOMES(O)
-#undef O
-	};
-
-	return (uint32_t)o < PL_ARRAY_CNT(names) ? names[o] : "?";
-}
-
-const char *pl_intake_outcome_text(enum pl_intake_outcome o)
-{
-	static const char *const texts[] = {
-#define O(id, name, text) text,
-		PL_INTAKE_OUTCOMES(O)
-#undef O
-	};
-
-	return (uint32_t)o < PL_ARRAY_CNT(texts) ? texts[o] : "?";
-}
-
 /* ---- rate ---- */
 
-static uint64_t now_ns(void)
+uint64_t pl_intake_now_ns(void)
 {
 	struct timespec ts;
 
@@ -84,7 +24,7 @@ static uint64_t now_ns(void)
 /* Under rate_lock. */
 static void work_off(struct pl_intake *in)
 {
-	uint64_t now = now_ns(), past_ms = (now - in->debt_ns) / 1000000u, done;
+	uint64_t now = pl_intake_now_ns(), past_ms = (now - in->debt_ns) / 1000000u, done;
 
 	if (past_ms == 0)
 		return;
@@ -130,6 +70,14 @@ void pl_intake_status_get(struct pl_intake *in, struct pl_intake_status *out)
 	pthread_mutex_unlock(&in->status_lock);
 	/* relaxed: see pl_intake_applied_set(). */
 	out->applied = atomic_load_explicit(&in->applied, memory_order_relaxed);
+}
+
+void pl_intake_refused_count(struct pl_intake *in, enum pl_intake_source source,
+			     enum pl_feed_error error)
+{
+	pthread_mutex_lock(&in->status_lock);
+	in->status.refused[source][error]++;
+	pthread_mutex_unlock(&in->status_lock);
 }
 
 int pl_intake_fd(const struct pl_intake *in)
@@ -179,17 +127,23 @@ static void status_count(struct pl_intake *in, enum pl_intake_source source, uin
 
 /* ---- one segment ---- */
 
-/* The answer to a segment whose sequence we have: the very same, another, or nobody knows. */
+/* The answer to a segment or chunk that we have: the very same, another, or nobody knows. */
 static void compare_old(struct pl_intake *in, const uint8_t *data, size_t size,
 			struct pl_intake_answer *a)
 {
-	uint64_t sequence = pl_le64_get(data + offsetof(struct pl_feed_header, sequence));
-	int same = pl_intake_files_same(&in->files, sequence, data, size);
+	struct pl_feed_header h;
+	const uint8_t *ours;
+	size_t our_size;
 
-	if (same > 0) {
+	memcpy(&h, data, sizeof(h));
+	if (pl_feed_store_get(in->store, h.sequence,
+			      h.kind == PL_FEED_SNAPSHOT ? h.chunk_idx : PL_FEED_TAIL_IDX, &ours,
+			      &our_size) != 0)
+		return;
+	if (our_size == size && memcmp(ours, data, size) == 0) {
 		a->outcome = PL_INTAKE_HELD;
 		a->error = PL_FEED_OK;
-	} else if (same == 0) {
+	} else {
 		a->error = PL_FEED_FORK;
 	}
 }
@@ -226,7 +180,7 @@ static enum pl_feed_error check(struct pl_intake *in, const uint8_t *data, size_
 }
 
 /* What an interrupted write left, while it has not been looked at. */
-static int settle(struct pl_intake *in, char *error, size_t error_size)
+int pl_intake_settle(struct pl_intake *in, char *error, size_t error_size)
 {
 	bool adopted = false;
 	int rc;
@@ -241,35 +195,193 @@ static int settle(struct pl_intake *in, char *error, size_t error_size)
 	return 0;
 }
 
+/* The outcome of a put that was no success. */
+static void not_stored(int rc, struct pl_intake_answer *a)
+{
+	a->error = PL_FEED_OK;
+	a->outcome = rc == -EIO ? PL_INTAKE_BROKEN : PL_INTAKE_UNSTORED;
+}
+
+static void tell_reader(struct pl_intake *in)
+{
+	(void)!write(in->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
 static void store(struct pl_intake *in, const uint8_t *data, size_t size,
 		  const struct pl_feed_segment *seg, struct pl_intake_answer *a)
 {
-	int rc = settle(in, a->text, sizeof(a->text));
-	bool taken = false;
+	int rc = pl_intake_settle(in, a->text, sizeof(a->text));
 
 	if (rc == 0)
 		rc = pl_feed_store_put(in->store, data, size, a->text, sizeof(a->text));
-	if (rc == -EEXIST && !(taken = roll_forward(in))) {
+	if (rc == -EEXIST) {
+		char name[PL_FEED_NAME_SIZE];
+
+		if (roll_forward(in)) {
+			compare_old(in, data, size, a);
+			return;
+		}
 		/* A file under that name which does not follow: it is no good. */
-		rc = pl_intake_files_set_aside(&in->files, seg->header.sequence, a->text,
-					       sizeof(a->text));
+		pl_feed_name(seg->header.sequence, name);
+		rc = pl_feed_store_set_aside(in->store, name, a->text, sizeof(a->text));
 		if (rc == 0)
 			rc = pl_feed_store_put(in->store, data, size, a->text, sizeof(a->text));
 	}
-	if (taken) {
-		compare_old(in, data, size, a);
+	if (rc != 0) {
+		not_stored(rc, a);
 		return;
 	}
 	a->error = PL_FEED_OK;
-	if (rc != 0) {
-		a->outcome = rc == -EIO ? PL_INTAKE_BROKEN : PL_INTAKE_UNSTORED;
-		return;
-	}
 	a->outcome = PL_INTAKE_STORED;
 	pl_feed_advance(&in->pos, seg);
 	if (in->beyond)
 		(void)roll_forward(in);
-	(void)!write(in->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+	tell_reader(in);
+}
+
+static void take_tail(struct pl_intake *in, const uint8_t *data, size_t size,
+		      struct pl_feed_segment *seg, struct pl_intake_answer *a)
+{
+	a->error = check(in, data, size, seg);
+	if (a->error == PL_FEED_OLD)
+		compare_old(in, data, size, a);
+	else if (a->error == PL_FEED_OK && in->status.broken)
+		a->outcome = PL_INTAKE_BROKEN;
+	else if (a->error == PL_FEED_OK)
+		store(in, data, size, seg, a);
+}
+
+/* ---- one chunk of a snapshot ---- */
+
+/* Where this chunk has to follow: the one that is coming in, or, for a first chunk, a new one. */
+static enum pl_feed_error check_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
+				      struct pl_feed_chunk_pos *pos, struct pl_feed_segment *seg)
+{
+	struct pl_feed_header h;
+	enum pl_feed_error e;
+
+	if (size < sizeof(h))
+		return pl_feed_check(data, size, in->pubkey, &in->pos, seg);
+	memcpy(&h, data, sizeof(h));
+	*pos = in->chunk;
+	if (h.chunk_idx == 0) {
+		*pos = (struct pl_feed_chunk_pos){0};
+		pl_feed_snapshot_of(&h, &pos->snapshot);
+	}
+	pos->snapshot.covers.stream_id = in->pos.stream_id;
+	e = pl_feed_check_chunk(data, size, in->pubkey, pos, seg);
+	if (e == PL_FEED_FORK && h.chunk_idx != 0 && in->chunk.chunk_cnt == 0)
+		e = PL_FEED_GAP; /* it has to begin with the first */
+	return e;
+}
+
+/* Of what was stored before, a snapshot may not say anything else. */
+static bool covers_ours(struct pl_intake *in, const struct pl_feed_snapshot *s)
+{
+	uint8_t hash[PL_FEED_HASH_SIZE];
+	const uint8_t *ours;
+	size_t size;
+
+	if (s->covers.sequence > in->pos.sequence)
+		return true;
+	if (s->covers.sequence == in->pos.sequence)
+		return memcmp(s->covers.hash, in->pos.hash, sizeof(hash)) == 0;
+	if (pl_feed_store_get(in->store, s->covers.sequence, PL_FEED_TAIL_IDX, &ours, &size) != 0)
+		return true;
+	crypto_generichash(hash, sizeof(hash), ours, size, NULL, 0);
+	return memcmp(s->covers.hash, hash, sizeof(hash)) == 0;
+}
+
+/* What an earlier attempt left under the chunk's name and behind it makes way. */
+static int put_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
+		     const struct pl_feed_header *h, struct pl_intake_answer *a)
+{
+	int rc = pl_intake_settle(in, a->text, sizeof(a->text));
+
+	if (rc == 0)
+		rc = pl_feed_store_put(in->store, data, size, a->text, sizeof(a->text));
+	if (rc != -EEXIST)
+		return rc;
+	compare_old(in, data, size, a);
+	if (a->outcome == PL_INTAKE_HELD)
+		return 0;
+	rc = pl_feed_store_snapshot_drop(in->store, h->sequence, h->chunk_idx, a->text,
+					 sizeof(a->text));
+	return rc == 0 ? pl_feed_store_put(in->store, data, size, a->text, sizeof(a->text)) : rc;
+}
+
+static void snapshot_complete(struct pl_intake *in)
+{
+	const struct pl_feed_snapshot *s = &in->chunk.snapshot;
+
+	in->snapshot_sequence = s->covers.sequence;
+	if (s->covers.sequence > in->pos.sequence) {
+		in->pos = s->covers;
+		(void)roll_forward(in);
+	}
+	memset(&in->chunk, 0, sizeof(in->chunk));
+	tell_reader(in);
+}
+
+static void take_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
+		       struct pl_feed_segment *seg, struct pl_intake_answer *a)
+{
+	struct pl_feed_chunk_pos pos;
+	uint64_t other = in->chunk.snapshot.covers.sequence;
+	int rc = 0;
+
+	a->error = check_chunk(in, data, size, &pos, seg);
+	if (a->error == PL_FEED_OLD ||
+	    (a->error == PL_FEED_OK && seg->header.sequence <= in->snapshot_sequence)) {
+		a->error = PL_FEED_OLD;
+		compare_old(in, data, size, a);
+		return;
+	}
+	if (a->error == PL_FEED_OK && !covers_ours(in, &pos.snapshot))
+		a->error = PL_FEED_FORK;
+	if (a->error != PL_FEED_OK)
+		return;
+	if (in->status.broken) {
+		a->outcome = PL_INTAKE_BROKEN;
+		return;
+	}
+	/* One at a time: what was begun before is given up. */
+	if (other != 0 && other != seg->header.sequence)
+		rc = pl_feed_store_snapshot_drop(in->store, other, 0, a->text, sizeof(a->text));
+	if (rc == 0)
+		rc = put_chunk(in, data, size, &seg->header, a);
+	if (rc != 0) {
+		not_stored(rc, a);
+		return;
+	}
+	if (a->outcome != PL_INTAKE_HELD)
+		a->outcome = PL_INTAKE_STORED;
+	a->error = PL_FEED_OK;
+	pl_feed_chunk_advance(&pos, seg);
+	in->chunk = pos;
+	if (seg->header.sequence > in->pos.sequence)
+		in->behind_until = seg->header.sequence;
+	if (pl_feed_chunk_complete(&pos))
+		snapshot_complete(in);
+}
+
+/* A refusal in words; and whether it shows that something is lacking. */
+static void refused(struct pl_intake *in, const struct pl_feed_header *h,
+		    struct pl_intake_answer *a)
+{
+	uint64_t next = in->pos.sequence + 1;
+
+	if (h->kind == PL_FEED_SNAPSHOT)
+		snprintf(a->text, sizeof(a->text),
+			 "chunk %" PRIu32 " of the snapshot of segment %" PRIu64 ": %s%s",
+			 h->chunk_idx, h->sequence, pl_feed_error_text(a->error),
+			 a->error == PL_FEED_GAP ? ": begin with chunk 0" : "");
+	else
+		snprintf(a->text, sizeof(a->text), "segment %" PRIu64 ": %s%s", h->sequence,
+			 pl_feed_error_text(a->error),
+			 a->error == PL_FEED_GAP ? ": send them first" : "");
+	if (is_evidence(a->error))
+		in->behind_until = h->sequence > next ? h->sequence : next;
 }
 
 enum pl_intake_outcome pl_intake_submit(struct pl_intake *in, const uint8_t *data, size_t size,
@@ -278,29 +390,20 @@ enum pl_intake_outcome pl_intake_submit(struct pl_intake *in, const uint8_t *dat
 {
 	struct pl_intake_answer *a = answer;
 	struct pl_feed_segment seg = {0};
-	uint64_t sequence = 0;
+	struct pl_feed_header h = {0};
 
 	memset(a, 0, sizeof(*a));
+	a->outcome = PL_INTAKE_REFUSED;
+	if (size >= sizeof(h))
+		memcpy(&h, data, sizeof(h));
 	charge(in, size);
 	pthread_mutex_lock(&in->lock);
-	a->outcome = PL_INTAKE_REFUSED;
-	a->error = check(in, data, size, &seg);
-	if (a->error != PL_FEED_OK && size >= PL_FEED_HEADER_SIZE)
-		sequence = pl_le64_get(data + offsetof(struct pl_feed_header, sequence));
-	if (a->error == PL_FEED_OLD)
-		compare_old(in, data, size, a);
-	else if (a->error == PL_FEED_OK && in->status.broken)
-		a->outcome = PL_INTAKE_BROKEN;
-	else if (a->error == PL_FEED_OK)
-		store(in, data, size, &seg, a);
-	if (a->outcome == PL_INTAKE_REFUSED) {
-		snprintf(a->text, sizeof(a->text), "segment %" PRIu64 ": %s%s", sequence,
-			 pl_feed_error_text(a->error),
-			 a->error == PL_FEED_GAP ? ": send them first" : "");
-		if (is_evidence(a->error))
-			in->behind_until =
-				sequence > in->pos.sequence ? sequence : in->pos.sequence + 1;
-	}
+	if (h.kind == PL_FEED_SNAPSHOT)
+		take_chunk(in, data, size, &seg, a);
+	else
+		take_tail(in, data, size, &seg, a);
+	if (a->outcome == PL_INTAKE_REFUSED)
+		refused(in, &h, a);
 	a->pos = in->pos;
 	if (a->outcome == PL_INTAKE_BROKEN && a->text[0] == '\0')
 		snprintf(a->text, sizeof(a->text), "%s", pl_intake_outcome_text(PL_INTAKE_BROKEN));
@@ -318,129 +421,4 @@ int pl_intake_prune(struct pl_intake *in, const struct pl_feed_snapshot *snapsho
 	rc = pl_feed_store_prune(in->store, snapshot, out, error, error_size);
 	pthread_mutex_unlock(&in->lock);
 	return rc;
-}
-
-/* ---- opening ---- */
-
-/* The end of the chain that a reader would reach: of the files from the first one on without a hole,
- * the last that is whole. */
-static int find_end(struct pl_intake *in, char *error, size_t error_size)
-{
-	uint64_t end = 0;
-	bool beyond = false;
-	int rc = pl_intake_files_end(&in->files, &end, &beyond);
-
-	if (rc != 0) {
-		snprintf(error, error_size, "%s: cannot be listed: %s", in->files.path,
-			 strerror(-rc));
-		return rc;
-	}
-	in->beyond = beyond;
-	for (; end > 0; end--) {
-		struct pl_feed_pos pos = {.stream_id = in->pos.stream_id};
-		enum pl_feed_error e =
-			pl_intake_files_check(&in->files, end, in->pubkey, in->pos.stream_id, &pos);
-
-		if (e == PL_FEED_OK) {
-			in->pos = pos;
-			return 0;
-		}
-		/* A disk may spoil one; two in a row without a good signature have another key. */
-		if (e == PL_FEED_STREAM || (e == PL_FEED_SIGNATURE && end > 1 &&
-					    pl_intake_files_check(&in->files, end - 1, in->pubkey,
-								  in->pos.stream_id, &pos) == e)) {
-			snprintf(error, error_size,
-				 "%s: segment %" PRIu64 ": %s: this store is another authority's. "
-				 "Correct [keys] authority, or name another [feed] store",
-				 in->files.path, end, pl_feed_error_text(e));
-			return -EINVAL;
-		}
-		snprintf(in->status.note, sizeof(in->status.note),
-			 "segment %" PRIu64
-			 ": %s: it is set aside as NAME.bad and has to come again",
-			 end, pl_feed_error_text(e));
-		rc = pl_intake_files_set_aside(&in->files, end, error, error_size);
-		if (rc != 0)
-			return rc;
-	}
-	return 0;
-}
-
-static int prepare(struct pl_intake *in, const struct pl_intake_conf *conf, char *error,
-		   size_t error_size)
-{
-	struct pl_feed_store_conf store = {.dir_path = conf->store_path, .write = true};
-	char text[PL_INTAKE_TEXT_SIZE];
-	int rc;
-
-	in->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (in->event_fd < 0) {
-		snprintf(error, error_size, "the intake's eventfd: %s", strerror(errno));
-		return -errno;
-	}
-	rc = pl_intake_files_make(conf->store_path, error, error_size);
-	if (rc != 0)
-		return rc;
-	memcpy(store.pubkey, conf->pubkey, sizeof(store.pubkey));
-	rc = pl_feed_store_open(&store, &in->store, error, error_size);
-	if (rc != 0)
-		return rc;
-	rc = pl_intake_files_open(&in->files, conf->store_path, error, error_size);
-	if (rc == 0)
-		rc = find_end(in, error, error_size);
-	if (rc != 0)
-		return rc;
-	in->unsettled = true;
-	rc = settle(in, text, sizeof(text));
-	if (rc != 0) {
-		/* Whoever waits for a verdict needs no intake: start, and say so. */
-		in->status.broken = rc == -EIO;
-		in->status.unstored = rc != -EIO;
-		snprintf(in->status.text, sizeof(in->status.text), "%s", text);
-	}
-	in->status.pos = in->pos;
-	return 0;
-}
-
-int pl_intake_open(const struct pl_intake_conf *conf, struct pl_intake **out, char *error,
-		   size_t error_size)
-{
-	struct pl_intake *in = calloc(1, sizeof(*in));
-	int rc;
-
-	PL_CHECK(conf->stream_id != 0);
-	if (in == NULL) {
-		snprintf(error, error_size, "%s: out of memory", conf->store_path);
-		return -ENOMEM;
-	}
-	PL_CHECK(pthread_mutex_init(&in->lock, NULL) == 0);
-	PL_CHECK(pthread_mutex_init(&in->status_lock, NULL) == 0);
-	PL_CHECK(pthread_mutex_init(&in->rate_lock, NULL) == 0);
-	in->event_fd = -1;
-	in->files.fd = -1;
-	memcpy(in->pubkey, conf->pubkey, sizeof(in->pubkey));
-	in->pos.stream_id = conf->stream_id;
-	in->certs_per_s_max = conf->certs_per_s_max;
-	in->debt_ns = now_ns();
-	rc = prepare(in, conf, error, error_size);
-	if (rc != 0) {
-		pl_intake_close(in);
-		return rc;
-	}
-	*out = in;
-	return 0;
-}
-
-void pl_intake_close(struct pl_intake *in)
-{
-	if (in == NULL)
-		return;
-	pl_feed_store_close(in->store);
-	pl_intake_files_close(&in->files);
-	if (in->event_fd >= 0)
-		close(in->event_fd);
-	pthread_mutex_destroy(&in->lock);
-	pthread_mutex_destroy(&in->status_lock);
-	pthread_mutex_destroy(&in->rate_lock);
-	free(in);
 }

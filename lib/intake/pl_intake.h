@@ -94,13 +94,16 @@ struct pl_intake_answer {
 };
 
 /**
- * Take one segment: check it, store it durably, wake whoever reads the store (pl_intake_fd()).
+ * Take one segment, or one chunk of a snapshot: check it, store it durably, wake whoever reads the store (pl_intake_fd()).
  * When the outcome is STORED or HELD it outlives a power failure; otherwise nothing has changed.
  *
  * A segment with a sequence that was stored before is HELD if it is that very segment, and else
  * refused: as a fork if both can be compared, as old if not. Of refusals those for gap, fork and time are evidence,
  * because they stand behind the authority's signature, that there is something we lack: see
  * `behind` in the status.
+ *
+ * The chunks of a snapshot come in order, from the first. When the last one is stored, and the snapshot is of a
+ * later segment than ours, we are at that segment: a gap that nobody can fill any more is passed so.
  *
  * @param data  size bytes, aligned to 8; read only during the call.
  * Thread: any, one after another. Blocks: on the disk, and on other callers.
@@ -116,6 +119,10 @@ enum pl_intake_outcome pl_intake_submit(struct pl_intake *in, const uint8_t *dat
  * Thread: any. Blocks: no.
  */
 uint32_t pl_intake_delay_ms(struct pl_intake *in);
+
+/** A source has refused by itself what cannot be a segment: it is counted with the others. Any thread. */
+void pl_intake_refused_count(struct pl_intake *in, enum pl_intake_source source,
+			     enum pl_feed_error error);
 
 /** An eventfd that counts segments stored, for the one who reads the store to poll and read. */
 int pl_intake_fd(const struct pl_intake *in);

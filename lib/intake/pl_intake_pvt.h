@@ -1,49 +1,43 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The store's files, seen from the one who writes them: what lib/feed's reader does not ask.
+ * What taking a segment and opening the store share.
  */
 #ifndef PL_INTAKE_PVT_H
 #define PL_INTAKE_PVT_H
 
-#include "feed/pl_feed.h"
+#include <pthread.h>
+#include <stdatomic.h>
 
-struct pl_intake_files {
-	int fd; /* the directory */
-	const char *path;
+#include "intake/pl_intake.h"
+
+struct pl_intake {
+	uint8_t pubkey[PL_FEED_PUBKEY_SIZE];
+	uint64_t certs_per_s_max;
+	int event_fd;
+
+	pthread_mutex_t lock; /* one submit at a time; held while the disk works */
+	struct pl_feed_store *store;
+	struct pl_feed_pos pos;
+	bool unsettled;        /* what an interrupted write left is still to be looked at */
+	bool beyond;           /* files lie beyond a gap, which may close */
+	uint64_t behind_until; /* behind until this sequence is stored */
+
+	/* The snapshot that is coming in, and the newest one that came in whole: its sequence. */
+	struct pl_feed_chunk_pos chunk;
+	uint64_t snapshot_sequence;
+
+	pthread_mutex_t status_lock; /* held for copies only */
+	struct pl_intake_status status;
+	_Atomic uint64_t applied;
+
+	pthread_mutex_t rate_lock; /* the same */
+	uint64_t debt_certs;       /* charged and not yet worked off */
+	uint64_t debt_ns;          /* as of this time */
 };
 
-/** The directory, mode 0700, if it is not there: its parent must be. Durable. */
-PL_MUST_USE int pl_intake_files_make(const char *path, char *error, size_t error_size);
-PL_MUST_USE int pl_intake_files_open(struct pl_intake_files *f, const char *path, char *error,
-				     size_t error_size);
-void pl_intake_files_close(struct pl_intake_files *f);
-
-/**
- * The last sequence to which files lead from 1 on without a hole; 0: none.
- * @param beyond  are there any behind the hole?
- */
-PL_MUST_USE int pl_intake_files_end(const struct pl_intake_files *f, uint64_t *end, bool *beyond);
-
-/** The lowest sequence above `above` that has a file; 0 if none has. */
-PL_MUST_USE int pl_intake_files_above(const struct pl_intake_files *f, uint64_t above,
-				      uint64_t *sequence);
-
-/** Check one file by itself; *pos is then the position after it. */
-enum pl_feed_error pl_intake_files_check(const struct pl_intake_files *f, uint64_t sequence,
-					 const uint8_t pubkey[PL_FEED_PUBKEY_SIZE],
-					 uint64_t stream_id, struct pl_feed_pos *pos);
-
-/** Does the file hold just these bytes? @return 1, 0, or -errno if that cannot be said. */
-int pl_intake_files_same(const struct pl_intake_files *f, uint64_t sequence, const uint8_t *data,
-			 size_t size);
-
-/** Rename it to NAME.bad, which is no segment's name. */
-PL_MUST_USE int pl_intake_files_set_aside(const struct pl_intake_files *f, uint64_t sequence,
-					  char *error, size_t error_size);
-
-/** Read a regular file of at most PL_FEED_SEGMENT_SIZE_MAX bytes whole; links are not followed.
- * *data is the caller's to free, aligned for pl_feed_check(). @return 0, -EFBIG, -ELOOP for what is no
- * regular file, another -errno. */
-PL_MUST_USE int pl_intake_file_load(int dir_fd, const char *name, uint8_t **data, size_t *size);
+/** What an interrupted write left, while it has not been looked at. Under the lock, or before there
+ * is anyone else. */
+PL_MUST_USE int pl_intake_settle(struct pl_intake *in, char *error, size_t error_size);
+uint64_t pl_intake_now_ns(void); /* monotonic */
 
 #endif
