@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import time
 
 from .context import Skip, SuiteError
 from .verify import last_cpu, table_mb
@@ -34,6 +35,12 @@ def today():
     return datetime.datetime.now(seoul).date().isoformat()
 
 
+def cpu_seconds(pid):
+    """What all threads of a process have used."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Site:
     """Keys and a feed of so many certificates, in a directory of their own until the end."""
 
@@ -47,6 +54,11 @@ class Site:
         (self.dir / "state").mkdir()
         self.config = self.dir / "passline.conf"
         self.table = (huge or pathlib.Path("/dev/shm")) / f"plperf-{os.getpid()}-table"
+        self.configure()
+
+    def configure(self, *worker):
+        """Write the configuration, with these further lines on workers."""
+        worker = "\n".join(worker)
         self.config.write_text(f"""\
 [site]
 appliance-id = 1
@@ -61,11 +73,12 @@ gateway-dir = {self.dir}/gateway
 [feed]
 store = {self.dir}/feed
 [table]
-capacity = {max(certs, 1000)}
-memory = {"hugepages" if huge else "pages"}
+capacity = {max(self.certs, 1000)}
+memory = {"hugepages" if self.huge else "pages"}
 path = {self.table}
 [worker]
 drain = 10 ms
+{worker}
 [clock]
 need-synchronised = no
 """)
@@ -123,7 +136,7 @@ class Peer:
         process = self.site.ctx.spawn(self.command, self.name)
         try:
             process.wait_for(self.said, 300)
-            yield
+            yield process
         finally:
             process.stop()
 
@@ -132,12 +145,16 @@ class Peer:
         raise NotImplementedError
 
     def load(self, scans, seconds, *options):
-        """Drive it over memif; the JSON of passline-load."""
+        """Drive it over memif; the JSON of passline-load, and what share of a core the
+        peer had meanwhile."""
         vdev = f"net_memif0,role=client,socket={self.socket},socket-abstract=no,zero-copy=yes"
-        with self.on():
-            return self.site.load([*self.site.eal([0], "load"), "--no-telemetry", "--vdev", vdev],
-                                  ["--dst-ip", APPLIANCE_IP, "--src-ip", LOAD_IP,
-                                   *self.load_options()], scans, seconds, *options)
+        with self.on() as process:
+            cpu, wall = cpu_seconds(process.pid), time.monotonic()
+            got = self.site.load([*self.site.eal([0], "load"), "--no-telemetry", "--vdev", vdev],
+                                 ["--dst-ip", APPLIANCE_IP, "--src-ip", LOAD_IP,
+                                  *self.load_options()], scans, seconds, *options)
+            return got | {"peer_cpu_share": (cpu_seconds(process.pid) - cpu) /
+                                            (time.monotonic() - wall)}
 
 
 class Appliance(Peer):
