@@ -30,6 +30,9 @@ struct site {
 	uint32_t gateway_cnt;
 	struct pl_feed_pos pos;
 	uint64_t as_of;
+	uint64_t tail_certs; /* of the population, those that are not in the snapshot */
+	bool snapshot;
+	struct pl_feed_record *sorted; /* of the snapshot */
 };
 
 static void dir_make(const struct site *s, const char *name, char path[PATH_SIZE])
@@ -78,18 +81,12 @@ static void keys_make(const struct site *s, struct pl_keys *keys)
 }
 
 /* Not by way of the store: nothing here has to outlive a power failure. */
-static void segment_write(struct site *s, struct pl_feed_writer *w, const char *dir,
-			  const struct pl_key *secret)
+static void file_write(const char *dir, const char *name, const uint8_t *data, size_t size)
 {
-	char name[PL_FEED_NAME_SIZE], path[PATH_SIZE + PL_FEED_NAME_SIZE];
-	struct pl_feed_segment seg;
-	const uint8_t *data;
-	size_t size, at = 0;
+	char path[PATH_SIZE + PL_FEED_CHUNK_NAME_SIZE];
+	size_t at = 0;
 	int fd;
 
-	if (pl_feed_writer_seal(w, &s->pos, s->as_of, secret->bytes, &seg, &data, &size) != 0)
-		bench_die("segment", "cannot be sealed");
-	pl_feed_name(seg.header.sequence, name);
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	while (fd >= 0 && at < size) {
@@ -101,7 +98,87 @@ static void segment_write(struct site *s, struct pl_feed_writer *w, const char *
 	}
 	if (fd < 0 || at < size || close(fd) != 0)
 		bench_die(path, strerror(errno));
+}
+
+/* What a snapshot stands for is signed and not written: pruned, as it were. */
+static void segment_write(struct site *s, struct pl_feed_writer *w, const char *dir,
+			  const struct pl_key *secret, bool write_it)
+{
+	char name[PL_FEED_NAME_SIZE];
+	struct pl_feed_segment seg;
+	const uint8_t *data;
+	size_t size;
+
+	if (pl_feed_writer_seal(w, &s->pos, s->as_of, secret->bytes, &seg, &data, &size) != 0)
+		bench_die("segment", "cannot be sealed");
+	pl_feed_name(seg.header.sequence, name);
+	if (write_it)
+		file_write(dir, name, data, size);
 	pl_feed_advance(&s->pos, &seg);
+	pl_feed_writer_begin(w);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	uint64_t x = ((const struct pl_feed_record *)a)->cert_id;
+	uint64_t y = ((const struct pl_feed_record *)b)->cert_id;
+
+	return (x > y) - (x < y);
+}
+
+/* Ids are as good as random: 65536 heaps by their first bits, each sorted by itself. */
+static void sort_records(struct pl_feed_record *records, uint64_t cnt)
+{
+	struct pl_feed_record *out = malloc((cnt + 1) * sizeof(*out));
+	uint64_t *start = calloc(65537, sizeof(*start));
+
+	if (out == NULL || start == NULL)
+		bench_die("snapshot", strerror(ENOMEM));
+	for (uint64_t i = 0; i < cnt; i++)
+		start[(records[i].cert_id >> 48) + 1]++;
+	for (uint32_t b = 0; b < 65536; b++)
+		start[b + 1] += start[b];
+	for (uint64_t i = 0; i < cnt; i++)
+		out[start[records[i].cert_id >> 48]++] = records[i];
+	for (uint32_t b = 0; b < 65536; b++) {
+		uint64_t from = b == 0 ? 0 : start[b - 1];
+
+		qsort(out + from, start[b] - from, sizeof(*out), by_id);
+	}
+	memcpy(records, out, cnt * sizeof(*out));
+	free(out);
+	free(start);
+}
+
+static void snapshot_write(struct site *s, struct pl_feed_writer *w, const char *dir,
+			   const struct pl_key *secret, uint64_t cnt)
+{
+	struct pl_feed_chunk_pos pos = {
+		.snapshot = {.covers = s->pos,
+			     .record_cnt = cnt,
+			     .chunk_cnt = (uint32_t)((cnt + PL_FEED_RECORDS_MAX - 1) /
+						     PL_FEED_RECORDS_MAX)}
+        };
+
+	sort_records(s->sorted, cnt);
+	while (!pl_feed_chunk_complete(&pos)) {
+		char name[PL_FEED_CHUNK_NAME_SIZE];
+		struct pl_feed_segment seg;
+		const uint8_t *data;
+		size_t size;
+
+		pl_feed_writer_begin(w);
+		for (uint64_t i = pos.record_cnt;
+		     i < cnt && pl_feed_writer_record_cnt(w) < PL_FEED_RECORDS_MAX; i++)
+			if (pl_feed_writer_add(w, s->sorted[i].cert_id, s->sorted[i].facts,
+					       PL_FEED_PUT) != 0)
+				bench_die("snapshot", "a record is refused");
+		if (pl_feed_writer_seal_chunk(w, &pos, secret->bytes, &seg, &data, &size) != 0)
+			bench_die("snapshot", "a chunk cannot be sealed");
+		pl_feed_chunk_name(s->pos.sequence, pos.chunk_cnt, name);
+		file_write(dir, name, data, size);
+		pl_feed_chunk_advance(&pos, &seg);
+	}
 	pl_feed_writer_begin(w);
 }
 
@@ -110,7 +187,10 @@ static void feed_make(struct site *s, const struct pl_key *secret)
 	struct pl_population *p;
 	struct pl_feed_writer *w;
 	char dir[PATH_SIZE], error[512];
+	uint64_t snapshot_cnt = s->snapshot ? s->population.cert_cnt - s->tail_certs : 0;
 
+	if (s->snapshot && (s->sorted = calloc(snapshot_cnt, sizeof(*s->sorted))) == NULL)
+		bench_die("snapshot", strerror(ENOMEM));
 	dir_make(s, "feed", dir);
 	if (pl_population_create(&s->population, &p, error, sizeof(error)) != 0)
 		bench_die("population", error);
@@ -122,11 +202,17 @@ static void feed_make(struct site *s, const struct pl_key *secret)
 
 		if (pl_feed_writer_add(w, c.id, pl_facts_pack(&c), PL_FEED_PUT) != 0)
 			bench_die("feed", "a record is refused");
-		if (pl_feed_writer_record_cnt(w) == PL_FEED_RECORDS_MAX)
-			segment_write(s, w, dir, secret);
+		if (i < snapshot_cnt)
+			s->sorted[i] = (struct pl_feed_record){.cert_id = c.id,
+							       .facts = pl_facts_pack(&c)};
+		if (pl_feed_writer_record_cnt(w) == PL_FEED_RECORDS_MAX || i + 1 == snapshot_cnt)
+			segment_write(s, w, dir, secret, i >= snapshot_cnt);
+		if (i + 1 == snapshot_cnt)
+			snapshot_write(s, w, dir, secret, snapshot_cnt);
 	}
 	if (pl_feed_writer_record_cnt(w) != 0)
-		segment_write(s, w, dir, secret);
+		segment_write(s, w, dir, secret, true);
+	free(s->sorted);
 	pl_feed_writer_destroy(w);
 	pl_population_destroy(p);
 }
@@ -137,17 +223,20 @@ static const char usage[] =
 	"  --certs N      certificates\n"
 	"  --as-of DATE   YYYY-MM-DD, the population's day\n"
 	"  --seed N       of the population (0)\n"
-	"  --gateways N   keys of gateways (64)\n";
+	"  --gateways N   keys of gateways (64)\n"
+	"  --tail N       all but the last N certificates in a snapshot, those in segments\n"
+	"                 after it; without it all are in segments\n";
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"certs", 1, NULL, 'c'},
-                {"as-of",   1, NULL, 'a'},
-                {"seed",       1, NULL, 's'},
+		{"as-of",   1, NULL, 'a'},
+		{"seed",       1, NULL, 's'},
 		{"gateways",    1, NULL, 'g'},
-                {"help",    0, NULL, 'h'},
-                {0 }
+		{"tail",    1, NULL, 't'},
+		{"help",  0, NULL, 'h'},
+		{0  }
         };
 	struct site s = {.gateway_cnt = 64, .as_of = (uint64_t)time(NULL)};
 	struct pl_keys *keys;
@@ -167,6 +256,10 @@ int main(int argc, char **argv)
 		case 's':
 			s.population.seed = bench_number("seed", optarg, 0, UINT64_MAX);
 			break;
+		case 't':
+			s.tail_certs = bench_number("tail", optarg, 0, PL_POPULATION_CERTS_MAX);
+			s.snapshot = true;
+			break;
 		case 'g':
 			s.gateway_cnt = (uint32_t)bench_number("gateways", optarg, 1, 1024);
 			break;
@@ -176,6 +269,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind != argc - 1 || s.population.cert_cnt == 0 ||
+	    (s.snapshot && s.tail_certs >= s.population.cert_cnt) ||
 	    s.population.as_of_day == INT32_MIN) {
 		fputs(usage, stderr);
 		return 2;

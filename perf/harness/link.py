@@ -42,15 +42,18 @@ def cpu_seconds(pid):
 
 
 class Site:
-    """Keys and a feed of so many certificates, in a directory of their own until the end."""
+    """Keys and a feed of so many certificates, in a directory of their own until the end. tail: how
+    many of them are in segments behind a snapshot of the others; None: there is no snapshot."""
 
-    def __init__(self, ctx, certs, huge, gateways=64):
+    def __init__(self, ctx, certs, huge, gateways=64, device="net_memif0", tail=None,
+                 retry_after="1 s"):
         self.ctx, self.certs, self.huge, self.gateways = ctx, certs, huge, gateways
+        self.device, self.retry_after = device, retry_after
         self.as_of = today()
         self.dir = ctx.tmp / f"site-{certs}"
         ctx.progress(f"a feed of {certs} certificates")
         ctx.run([ctx.program("make_site"), self.dir, "--certs", certs, "--as-of", self.as_of,
-                 "--gateways", gateways])
+                 "--gateways", gateways, *([] if tail is None else ["--tail", tail])])
         (self.dir / "state").mkdir()
         self.config = self.dir / "passline.conf"
         self.table = (huge or pathlib.Path("/dev/shm")) / f"plperf-{os.getpid()}-table"
@@ -64,7 +67,7 @@ class Site:
 appliance-id = 1
 state-dir = {self.dir}/state
 [port memif]
-device = net_memif0
+device = {self.device}
 addresses = {APPLIANCE_IP}/24
 [keys]
 authority = {self.dir}/authority-public.key
@@ -79,6 +82,8 @@ path = {self.table}
 [worker]
 drain = 10 ms
 {worker}
+[limits]
+retry-after = {self.retry_after}
 [clock]
 need-synchronised = no
 """)
