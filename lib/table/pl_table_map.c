@@ -417,7 +417,9 @@ int pl_map_attach(const char *path, uint64_t capacity, struct pl_map **out, char
 		rc = fail(error, error_size,
 			  rc == 0 && S_ISREG(st.st_mode) && begins_as_ours(m->fd) ? -EILSEQ
 										  : -EPROTO,
-			  "%s is not a certificate table, or was never completed", path);
+			  "%s is not a certificate table, or was never completed: remove it, "
+			  "or name another path",
+			  path);
 		goto err;
 	}
 	m->size = (uint64_t)st.st_size;
