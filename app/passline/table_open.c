@@ -94,8 +94,9 @@ static int unlink_unused(const char *path)
 
 /* Only what attach has seen to be a table is removed, and only if it is no other appliance's.
  * @return -ENOENT: there is none now. */
-static int table_remove(const struct pl_site *site, const char *why, char *error, size_t error_size)
+static int table_remove(struct pl_app *app, const char *why, char *error, size_t error_size)
 {
+	const struct pl_site *site = &app->config.site;
 	char because[256]; /* why may be the error's own text */
 	int rc;
 
@@ -112,6 +113,7 @@ static int table_remove(const struct pl_site *site, const char *why, char *error
 		return rc;
 	}
 	pl_say("the table that is there is made anew: %s", because);
+	pl_journal_write(&app->journal, "appliance", "table", "changed", "made anew: %s", because);
 	return -ENOENT;
 }
 
@@ -122,7 +124,7 @@ static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *er
 	const char *why;
 
 	if (ret == -ERANGE || ret == -EILSEQ)
-		return table_remove(&app->config.site, error, error, error_size);
+		return table_remove(app, error, error, error_size);
 	if (ret != 0)
 		return ret;
 	why = table_is_not_of_feed(app);
@@ -130,7 +132,7 @@ static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *er
 		return 0;
 	pl_table_close(app->table);
 	app->table = NULL;
-	return table_remove(&app->config.site, why, error, error_size);
+	return table_remove(app, why, error, error_size);
 }
 
 static int check_memory(const struct pl_app *app, char *error, size_t error_size)

@@ -14,7 +14,8 @@
 
 #include "app.h"
 
-#define GATEWAYS_AN_ANSWER 64u /* an answer of the socket has 16 KB */
+/* An answer of the socket has 16 KB, and a gateway with the largest counts 290 bytes. */
+#define GATEWAYS_AN_ANSWER 48u
 
 /* Cleared before what it leads to goes; handlers on another thread look once. */
 static _Atomic(struct pl_app *) telemetry_app;
@@ -336,7 +337,8 @@ static int gateways_answer(struct pl_app *app, const char *params, struct rte_te
 	uint32_t cnt = atomic_load_explicit(&app->gateway_cnt, memory_order_acquire);
 	uint32_t from = 0;
 
-	if (params != NULL && *params != '\0' && !param_number(params, cnt, &from))
+	/* Behind the last there are none, which ends who goes from page to page. */
+	if (params != NULL && *params != '\0' && !param_number(params, PL_GATEWAY_MAX + 1, &from))
 		return -1;
 	rte_tel_data_start_dict(d);
 	for (uint32_t i = from; i < cnt && i < from + GATEWAYS_AN_ANSWER; i++)
@@ -350,7 +352,7 @@ static int gateways_answer(struct pl_app *app, const char *params, struct rte_te
 	X(state, "State and its reasons, feed, table, clock, ports.")                             \
 	X(intake, "Segments by source and reason of refusal, newest durable and applied, peers.") \
 	X(queue, "Counters of one queue. Parameter: its number, from 0.")                         \
-	X(gateways, "Live counts by gateway, 64 an answer. Parameter: from which one, from 0.")   \
+	X(gateways, "Live counts by gateway, 48 an answer. Parameter: from which one, from 0.")   \
 	X(drops, "Packets received, answered, and dropped by reason, of all queues.")
 
 #define X(name, help)                                                                      \

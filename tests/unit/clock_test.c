@@ -183,6 +183,27 @@ static void test_just_beyond_the_limit_is_a_step(void **state)
 	step_and_settle(-(STEP_MS + 5) * (int64_t)MS);
 }
 
+static void test_limits_can_change_while_it_runs(void **state)
+{
+	(void)state;
+	assert_int_equal(pl_clock_limits_set(clk, 0, false, 1), -EINVAL);
+	assert_int_equal(pl_clock_limits_set(clk, 4 * STEP_MS, false, SETTLE_S), 0);
+	fake.wall_off_ns += 3 * STEP_MS * (int64_t)MS;
+	assert_int_equal(run(400 * S), PL_CLOCK_TRUSTED); /* slewed away by then */
+	assert_int_equal(pl_clock_limits_set(clk, STEP_MS, false, SETTLE_S), 0);
+	assert_int_equal(run(S), PL_CLOCK_TRUSTED);
+	fake.wall_off_ns += 3 * STEP_MS * (int64_t)MS;
+	assert_int_equal(run(S), PL_CLOCK_STEPPED);
+	/* A step that is being waited out stays one, for as long as it is now said. */
+	assert_int_equal(pl_clock_limits_set(clk, 4 * STEP_MS, false, 3), 0);
+	assert_int_equal(run(S), PL_CLOCK_STEPPED);
+	assert_int_equal(run(2 * S), PL_CLOCK_TRUSTED);
+	fake.synchronised = false;
+	assert_int_equal(run(S), PL_CLOCK_TRUSTED);
+	assert_int_equal(pl_clock_limits_set(clk, STEP_MS, true, SETTLE_S), 0);
+	assert_int_equal(run(S), PL_CLOCK_UNSYNCHRONISED);
+}
+
 static void test_another_step_starts_the_wait_again(void **state)
 {
 	(void)state;
@@ -611,6 +632,7 @@ int main(void)
 		WITH_CLOCK(test_step_back_is_distrusted_then_taken),
 		WITH_CLOCK(test_just_beyond_the_limit_is_a_step),
 		WITH_CLOCK(test_another_step_starts_the_wait_again),
+		WITH_CLOCK(test_limits_can_change_while_it_runs),
 		WITH_CLOCK(test_small_change_is_slewed_not_jumped),
 		WITH_CLOCK(test_slow_drift_is_followed),
 		WITH_CLOCK(test_many_small_steps_are_a_step),

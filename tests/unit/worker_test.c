@@ -183,6 +183,33 @@ static void test_feed_age_and_clock_are_judged_without_control(void **state)
 	assert_int_equal(now.retry_after_ms, 70);
 }
 
+/* Each of those who know a reason tells it to workers: nobody else needs to be alive for it. */
+static void test_reasons_reach_workers_from_each_who_finds_them(void **state)
+{
+	struct pl_live live = {0};
+
+	(void)state;
+	assert_int_equal(pl_live_flags(&live), 0);
+	atomic_store(&live.flags, PL_FLAG_DRAINING);
+	assert_int_equal(pl_live_flags(&live), PL_FLAG_DRAINING);
+	/* The loader refuses a segment, or finds no room, and control hangs. */
+	atomic_store(&live.feed_flags, PL_FLAG_INTAKE);
+	assert_int_equal(pl_live_flags(&live),
+			 PL_FLAG_DRAINING | PL_FLAG_INTAKE | PL_FLAG_FEED_OLD);
+	atomic_store(&live.flags, 0);
+	atomic_store(&live.feed_flags, PL_FLAG_TABLE_FULL);
+	assert_int_equal(pl_live_flags(&live), PL_FLAG_TABLE_FULL | PL_FLAG_FEED_OLD);
+	atomic_store(&live.feed_flags, 0);
+	atomic_store(&live.intake_flags, PL_FLAG_INTAKE);
+	assert_int_equal(pl_live_flags(&live), PL_FLAG_INTAKE | PL_FLAG_FEED_OLD);
+	/* Each takes back only what is its own. */
+	atomic_store(&live.feed_flags, PL_FLAG_INTAKE);
+	atomic_store(&live.intake_flags, 0);
+	assert_int_equal(pl_live_flags(&live), PL_FLAG_INTAKE | PL_FLAG_FEED_OLD);
+	atomic_store(&live.feed_flags, PL_FLAG_LOADING);
+	assert_int_equal(pl_live_flags(&live), PL_FLAG_LOADING);
+}
+
 static int start(void **state)
 {
 	char *argv[] = {"worker_test",    "--no-huge",   "-m",    "256",
@@ -220,6 +247,7 @@ int main(void)
 		T(test_what_the_port_does_not_take_is_counted_so),
 		T(test_announcements_are_sent_and_answer_nobody),
 		T(test_feed_age_and_clock_are_judged_without_control),
+		T(test_reasons_reach_workers_from_each_who_finds_them),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
