@@ -365,7 +365,7 @@ int pl_control_run(struct pl_app *app)
 				return 0;
 			pl_control_drain(app, sig == SIGTERM ? "signal TERM" : "signal INT", true);
 		}
-		pl_desk_letters_do(app);
+		pl_mailbox_empty(&app->desk.mail, app);
 		clock_tick(app);
 		state_tick(app);
 		nonce_tick(app);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <pwd.h>
-#include <time.h>
 
 #include <rte_lcore.h>
 
@@ -67,15 +66,13 @@ int pl_desk_start(struct pl_app *app, char *error, size_t error_size)
 		.ctx = app,
 		.thread_create = thread_create,
 	};
-	pthread_condattr_t attr;
 	char why[PL_SITE_PATH_SIZE + 256];
-	int rc;
+	int rc = pl_mailbox_open(&d->mail);
 
-	pthread_mutex_init(&d->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the wall clock may be set */
-	pthread_cond_init(&d->done, &attr);
-	pthread_condattr_destroy(&attr);
+	if (rc != 0) {
+		snprintf(error, error_size, "no memory for the control socket");
+		return rc;
+	}
 	d->open = true;
 	rc = pl_ctl_server_start(&conf, &d->server, why, sizeof(why));
 	if (rc != 0)
@@ -89,79 +86,15 @@ void pl_desk_stop(struct pl_app *app)
 
 	if (!d->open)
 		return;
-	pthread_mutex_lock(&d->lock);
-	d->closed = true;
-	pthread_cond_broadcast(&d->done);
-	pthread_mutex_unlock(&d->lock);
+	pl_mailbox_shut(&d->mail);
 	pl_ctl_server_stop(d->server);
-	pthread_cond_destroy(&d->done);
-	pthread_mutex_destroy(&d->lock);
+	pl_mailbox_destroy(&d->mail);
 	d->open = false;
 }
 
-static void letter_remove(struct pl_desk *d, struct pl_desk_letter *letter)
+int pl_desk_on_control(struct pl_app *app, pl_mailbox_fn fn, void *arg, struct pl_ctl_call *call)
 {
-	struct pl_desk_letter **at = &d->first;
-
-	while (*at != NULL && *at != letter)
-		at = &(*at)->next;
-	if (*at != NULL)
-		*at = letter->next;
-}
-
-void pl_desk_letters_do(struct pl_app *app)
-{
-	struct pl_desk *d = &app->desk;
-
-	pthread_mutex_lock(&d->lock);
-	while (d->first != NULL) {
-		struct pl_desk_letter *letter = d->first;
-
-		letter_remove(d, letter);
-		letter->state = PL_LETTER_TAKEN;
-		pthread_mutex_unlock(&d->lock);
-		letter->rc = letter->fn(app, letter->arg, letter->error, letter->error_size);
-		pthread_mutex_lock(&d->lock);
-		letter->state = PL_LETTER_DONE;
-		pthread_cond_broadcast(&d->done);
-	}
-	pthread_mutex_unlock(&d->lock);
-}
-
-int pl_desk_on_control(struct pl_app *app, pl_desk_fn fn, void *arg, char *error, size_t error_size)
-{
-	struct pl_desk *d = &app->desk;
-	struct pl_desk_letter letter = {
-		.fn = fn, .arg = arg, .error = error, .error_size = error_size};
-	struct pl_desk_letter **end;
-	struct timespec until;
-	int rc = 0;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PL_DESK_WAIT_MS / 1000;
-	pthread_mutex_lock(&d->lock);
-	for (end = &d->first; *end != NULL; end = &(*end)->next)
-		continue;
-	*end = &letter;
-	while (letter.state == PL_LETTER_WAITS && rc == 0 && !d->closed)
-		rc = pthread_cond_timedwait(&d->done, &d->lock, &until);
-	/* One that was taken is being carried out, and its arguments are ours: to the end. */
-	while (letter.state == PL_LETTER_TAKEN)
-		pthread_cond_wait(&d->done, &d->lock);
-	if (letter.state == PL_LETTER_WAITS) {
-		letter_remove(d, &letter);
-		letter.rc = d->closed ? -ECANCELED : -ETIMEDOUT;
-	}
-	rc = letter.state == PL_LETTER_WAITS;
-	pthread_mutex_unlock(&d->lock);
-	if (rc != 0)
-		snprintf(
-			error, error_size,
-			letter.rc == -ECANCELED
-				? "the appliance is stopping"
-				: "the control thread does not answer: nothing was changed. It may "
-				  "wait for a disk; stderr has its last words");
-	return letter.rc;
+	return pl_mailbox_ask(&app->desk.mail, fn, arg, call->error, call->error_size);
 }
 
 const char *pl_desk_who(const struct pl_ctl_call *call, char who[PL_DESK_WHO_SIZE])

@@ -10,11 +10,11 @@ struct change {
 	bool stop;
 };
 
-static int reload_fn(struct pl_app *app, void *arg, char *error, size_t error_size)
+static int reload_fn(void *ctx, void *arg, char *error, size_t error_size)
 {
 	const struct change *c = arg;
 
-	return pl_control_reload(app, c->who, error, error_size);
+	return pl_control_reload(ctx, c->who, error, error_size);
 }
 
 int pl_desk_reload(void *ctx, struct pl_ctl_call *call)
@@ -26,20 +26,20 @@ int pl_desk_reload(void *ctx, struct pl_ctl_call *call)
 	if (rc != 0)
 		return rc;
 	pl_desk_who(call, c.who);
-	rc = pl_desk_on_control(app, reload_fn, &c, call->error, call->error_size);
+	rc = pl_desk_on_control(app, reload_fn, &c, call);
 	(void)pl_journal_sync(&app->journal);
 	if (rc == 0)
 		call->result = json_pack("{s:s}", "text", call->error);
 	return rc;
 }
 
-static int drain_fn(struct pl_app *app, void *arg, char *error, size_t error_size)
+static int drain_fn(void *ctx, void *arg, char *error, size_t error_size)
 {
 	const struct change *c = arg;
 
 	(void)error;
 	(void)error_size;
-	pl_control_drain(app, c->who, c->stop);
+	pl_control_drain(ctx, c->who, c->stop);
 	return 0;
 }
 
@@ -53,18 +53,18 @@ int pl_desk_drain(void *ctx, struct pl_ctl_call *call)
 	if (rc != 0)
 		return rc;
 	pl_desk_who(call, c.who);
-	rc = pl_desk_on_control(app, drain_fn, &c, call->error, call->error_size);
+	rc = pl_desk_on_control(app, drain_fn, &c, call);
 	(void)pl_journal_sync(&app->journal);
 	if (rc == 0)
 		call->result = json_pack("{s:b, s:b}", "draining", 1, "stopping", c.stop);
 	return rc;
 }
 
-static int undrain_fn(struct pl_app *app, void *arg, char *error, size_t error_size)
+static int undrain_fn(void *ctx, void *arg, char *error, size_t error_size)
 {
 	const struct change *c = arg;
 
-	return pl_control_undrain(app, c->who, error, error_size);
+	return pl_control_undrain(ctx, c->who, error, error_size);
 }
 
 int pl_desk_undrain(void *ctx, struct pl_ctl_call *call)
@@ -76,7 +76,7 @@ int pl_desk_undrain(void *ctx, struct pl_ctl_call *call)
 	if (rc != 0)
 		return rc;
 	pl_desk_who(call, c.who);
-	rc = pl_desk_on_control(app, undrain_fn, &c, call->error, call->error_size);
+	rc = pl_desk_on_control(app, undrain_fn, &c, call);
 	(void)pl_journal_sync(&app->journal);
 	if (rc == 0)
 		call->result = json_pack("{s:b}", "draining", 0);
