@@ -31,7 +31,7 @@ struct pl_control {
 	bool serving;          /* said to be ready */
 	bool draining;
 	bool stopping;
-	uint64_t drain_end_tick;
+	uint64_t drain_end_ms; /* monotonic */
 };
 
 struct pl_app {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <pwd.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <rte_lcore.h>
 
@@ -53,6 +55,12 @@ static int thread_create(pthread_t *thread, const char *name, void *(*main_fn)(v
 	return -rte_ctrl_thread_create(thread, name, NULL, main_fn, arg);
 }
 
+/* All threads block this signal, so it waits for control, which waits for it. */
+static void wake_control(void)
+{
+	(void)kill(getpid(), SIGUSR1);
+}
+
 int pl_desk_start(struct pl_app *app, char *error, size_t error_size)
 {
 	struct pl_desk *d = &app->desk;
@@ -73,6 +81,7 @@ int pl_desk_start(struct pl_app *app, char *error, size_t error_size)
 		snprintf(error, error_size, "no memory for the control socket");
 		return rc;
 	}
+	d->mail.wake = wake_control;
 	d->open = true;
 	rc = pl_ctl_server_start(&conf, &d->server, why, sizeof(why));
 	if (rc != 0)

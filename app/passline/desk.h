@@ -2,7 +2,7 @@
 /**
  * @file
  * The desk: the control socket's commands. Handlers run on the desk's threads (lib/ctl); what they
- * change, they change on control's thread, through a mailbox that control empties each tick, so
+ * change, they change on control's thread, through a mailbox that a letter wakes control to empty, so
  * that control stays the one who decides. What they show, they read as telemetry does.
  *
  * A new command: a handler `int pl_desk_x(void *ctx, struct pl_ctl_call *call)`, whose ctx is the

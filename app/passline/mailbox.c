@@ -97,6 +97,8 @@ int pl_mailbox_ask(struct pl_mailbox *m, pl_mailbox_fn fn, void *arg, char *erro
 	for (end = &m->first; *end != NULL; end = &(*end)->next)
 		continue;
 	*end = &letter;
+	if (m->wake != NULL)
+		m->wake();
 	while (letter.state == WAITS && rc == 0 && !m->closed)
 		rc = pthread_cond_timedwait(&m->done, &m->lock, &until);
 	while (letter.state == TAKEN)

@@ -23,7 +23,10 @@ struct pl_mailbox {
 	pthread_cond_t done;
 	struct pl_letter *first; /* lock */
 	bool closed;             /* lock */
-	uint32_t wait_ms;        /* frozen after the opening; PL_MAILBOX_WAIT_MS */
+	/* Frozen after the opening: */
+	uint32_t wait_ms; /* PL_MAILBOX_WAIT_MS */
+	/* Tells the owner that a letter has come; NULL: it comes by by itself. Thread: the sender's. */
+	void (*wake)(void);
 };
 
 PL_MUST_USE int pl_mailbox_open(struct pl_mailbox *m);

@@ -46,7 +46,7 @@ PL_MUST_USE int pl_clock_create(const struct pl_clock_conf *conf, struct pl_cloc
 void pl_clock_destroy(struct pl_clock *c);
 
 /**
- * Take a sample and publish, every 10 ms or so; rarer is fine. One thread at a time (control).
+ * Take a sample and publish, every 10 to 50 ms; rarer is fine. One thread at a time (control).
  *
  * The published time follows the wall clock: it is never put right by a jump, but by running at
  * most PL_CLOCK_SLEW_PPM_MAX faster or slower. While it is trusted it is within step_ms_max of the
