@@ -3,6 +3,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@
 #define EVENTS_AT_ONCE  64
 #define WORK_MS         1000u /* deadlines are looked at this often at least */
 #define ACCEPT_RETRY_MS 1000u /* out of descriptors */
+#define SNDBUF_SIZE     16384
+#define RCVBUF_SIZE     (512 << 10)
 #define KEEPALIVE_S     60
 
 void pl_push_server_conf_default(struct pl_push_server_conf *conf)
@@ -50,11 +53,15 @@ static int listen_open(struct pl_push_server *s, char *error, size_t error_size)
 	socklen_t size = ip6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	char host[NI_MAXHOST], port[NI_MAXSERV];
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-	int one = 1, rc;
+	int one = 1, out_size = SNDBUF_SIZE, in_size = RCVBUF_SIZE, rc;
 
 	s->listen_fd =
 		socket(ip6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	/* The kernel's buffers for a connection are bounded, too: answers are short, and a peer that
+	 * has to wait for its turn waits on its own side. Inherited by what is accepted. */
+	(void)setsockopt(s->listen_fd, SOL_SOCKET, SO_SNDBUF, &out_size, sizeof(out_size));
+	(void)setsockopt(s->listen_fd, SOL_SOCKET, SO_RCVBUF, &in_size, sizeof(in_size));
 	if (s->listen_fd >= 0 && s->epoll_fd >= 0 &&
 	    setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
 	    bind(s->listen_fd, addr, size) == 0 && listen(s->listen_fd, BACKLOG) == 0 &&
@@ -186,9 +193,14 @@ static void conn_begin(struct pl_push_server *s, struct conn *c, int fd, uint64_
 static void accept_all(struct pl_push_server *s, uint64_t now)
 {
 	for (uint32_t i = 0; i < ACCEPTS_AT_ONCE; i++) {
-		struct conn *c = place(s, now);
+		struct pollfd waiting = {.fd = s->listen_fd, .events = POLLIN};
+		struct conn *c;
 		int fd;
 
+		/* Nobody loses a place to a newcomer who is not there. */
+		if (poll(&waiting, 1, 0) != 1)
+			break;
+		c = place(s, now);
 		if (c == NULL) {
 			s->accept_ms = now + s->conf.grace_ms / 4 + 1;
 			break;
