@@ -92,7 +92,10 @@ static int gateways_all(struct pl_cli *cli, uint64_t from, uint64_t limit, uint6
 		size_t i;
 
 		gateways_head();
-		json_array_foreach(all, i, g) gateway_row(g, now_ms);
+		json_array_foreach(all, i, g)
+		{
+			gateway_row(g, now_ms);
+		}
 		printf("%zu of %" PRIu64 "\n", json_array_size(all), total);
 	}
 	json_decref(all);
@@ -161,9 +164,13 @@ static void counter_rows(const json_t *list, const char *title, bool zeros)
 	size_t i;
 
 	printf("%s\n", title);
-	json_array_foreach(list, i, c) if (zeros || pl_cli_u64(c, "value") != 0)
-		printf("  %-20s %20s  %s\n", pl_cli_str(c, "name"),
-		       pl_cli_count_text(pl_cli_u64(c, "value"), text), pl_cli_str(c, "text"));
+	json_array_foreach(list, i, c)
+	{
+		if (zeros || pl_cli_u64(c, "value") != 0)
+			printf("  %-20s %20s  %s\n", pl_cli_str(c, "name"),
+			       pl_cli_count_text(pl_cli_u64(c, "value"), text),
+			       pl_cli_str(c, "text"));
+	}
 }
 
 int pl_cli_counters(struct pl_cli *cli)
@@ -202,9 +209,12 @@ int pl_cli_journal(struct pl_cli *cli)
 	if (status == PL_CLI_DONE && cli->json) {
 		pl_cli_json(r);
 	} else if (status == PL_CLI_DONE) {
-		json_array_foreach(json_object_get(r, "lines"), i, l) printf(
-			"%s  %-8s %-8s %s: %s\n", pl_cli_str(l, "time"), pl_cli_str(l, "what"),
-			pl_cli_str(l, "result"), pl_cli_str(l, "who"), pl_cli_str(l, "text"));
+		json_array_foreach(json_object_get(r, "lines"), i, l)
+		{
+			printf("%s  %-8s %-8s %s: %s\n", pl_cli_str(l, "time"),
+			       pl_cli_str(l, "what"), pl_cli_str(l, "result"), pl_cli_str(l, "who"),
+			       pl_cli_str(l, "text"));
+		}
 		if (pl_cli_u64(r, "lost") != 0)
 			printf("%" PRIu64 " line(s) were lost: the disk did not take them\n",
 			       pl_cli_u64(r, "lost"));

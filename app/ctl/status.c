@@ -65,6 +65,8 @@ static void print_feed(const json_t *feed)
 		       pl_cli_span_text(pl_cli_u64(feed, "lag_s"), lag),
 		       pl_cli_span_text(pl_cli_u64(feed, "age_s_max"), max));
 	}
+	if (*pl_cli_str(feed, "intake_text") != '\0')
+		printf("         intake: %s\n", pl_cli_str(feed, "intake_text"));
 	if (refused != NULL)
 		printf("         refused: %s\n", pl_cli_str(refused, "text"));
 }
@@ -119,11 +121,16 @@ static uint32_t print_worries(const json_t *r)
 {
 	const json_t *table = json_object_get(r, "table"), *p;
 	uint64_t entries = pl_cli_u64(table, "entries"), capacity = pl_cli_u64(table, "capacity");
+	const json_t *traffic = json_object_get(r, "traffic");
+	uint64_t rx = pl_cli_u64(traffic, "rx_pkts"), dropped = pl_cli_u64(traffic, "dropped");
 	uint32_t cnt = 0;
+	char text[32];
 	size_t i;
 
-	json_array_foreach(json_object_get(r, "ports"), i, p) if (!pl_cli_bool(p, "link_up"))
+	json_array_foreach(json_object_get(r, "ports"), i, p)
 	{
+		if (pl_cli_bool(p, "link_up"))
+			continue;
 		printf("\n! port %s has no link\n    to do:       look at the cable, the "
 		       "switch, the card\n",
 		       pl_cli_str(p, "name"));
@@ -132,6 +139,12 @@ static uint32_t print_worries(const json_t *r)
 	if (capacity != 0 && entries >= capacity - capacity / 10) {
 		printf("\n! the table is nearly full\n    to do:       raise 'capacity' in [table] "
 		       "and restart, before it is\n");
+		cnt++;
+	}
+	if (rx >= 1000 && dropped > rx / 100) {
+		printf("\n! of %s packets %.1f %% were dropped\n    to do:       passlinectl "
+		       "counters tells the reasons\n",
+		       pl_cli_count_text(rx, text), 100.0 * (double)dropped / (double)rx);
 		cnt++;
 	}
 	if (pl_cli_u64(r, "gateways") == 0) {

@@ -47,8 +47,8 @@ static const char help_text[] =
 	"SIGNALS\n"
 	"    TERM, INT        Say \"draining\" in replies for a while (`drain`), then stop. A\n"
 	"                     second one stops at once.\n"
-	"    HUP              Read keys and policy again. If anything in them is wrong, the old\n"
-	"                     ones stay.\n"
+	"    HUP              Read CONFIG, keys and policy again, as passlinectl reload does. If\n"
+	"                     anything is wrong, or needs a restart, all of it stays as it was.\n"
 	"\n"
 	"EXIT STATUS\n"
 	"    0  stopped by a signal, or nothing found by --check\n"
@@ -59,10 +59,13 @@ static const char help_text[] =
 	"    STATE_DIR/nonce  Reply counters that are spent, across restarts. Never delete it "
 	"while\n"
 	"                     the gateways' keys stay the same.\n"
+	"    STATE_DIR/control.sock  Where passlinectl asks, unless [control] says otherwise.\n"
+	"    STATE_DIR/journal.jsonl What was changed, by whom, and what was refused.\n"
 	"    STATE_DIR/lock   Held while an appliance uses the directory.\n"
 	"\n"
 	"SEE ALSO\n"
-	"    dpdk-telemetry.py and /passline/...; docs/operations.md, docs/configuration.md\n";
+	"    passlinectl(8); dpdk-telemetry.py and /passline/...; docs/operations.md, "
+	"docs/configuration.md\n";
 
 void pl_args_help(void)
 {

@@ -51,20 +51,22 @@ static void check_dir(struct complaints *c, const char *path, const char *key, i
 	}
 }
 
-/* It is made if it is not there; the directory above it is not. */
-static void check_store(struct complaints *cs, const char *path)
+/* What is made if it is not there; the directory above it is not. */
+static void check_made(struct complaints *cs, const char *path, const char *key, bool is_dir)
 {
-	char above[PL_SITE_PATH_SIZE];
+	char above[PL_SITE_PATH_SIZE], what[64];
 	char *slash;
 
 	snprintf(above, sizeof(above), "%s", path);
 	slash = strrchr(above, '/');
-	if (access(path, F_OK) == 0 || slash == NULL)
-		check_dir(cs, path, "[feed] store", R_OK | W_OK | X_OK);
-	else {
-		slash[slash == above] = '\0';
-		check_dir(cs, above, "[feed] store: the directory above it", W_OK | X_OK);
+	if (slash == NULL || (is_dir && access(path, F_OK) == 0)) {
+		if (is_dir)
+			check_dir(cs, path, key, R_OK | W_OK | X_OK);
+		return;
 	}
+	slash[slash == above] = '\0';
+	snprintf(what, sizeof(what), "%s: the directory above it", key);
+	check_dir(cs, above, what, W_OK | X_OK);
 }
 
 /* Who may write there could put another's mark of spent counters in place of ours. */
@@ -228,7 +230,8 @@ static void load_rest(struct pl_config *c, const struct pl_args *args, struct co
 
 	if (c->site.feed_dir[0] != '\0')
 		check_dir(cs, c->site.feed_dir, "[feed] dir", R_OK | X_OK);
-	check_store(cs, c->site.feed_store_dir);
+	check_made(cs, c->site.feed_store_dir, "[feed] store", true);
+	check_made(cs, c->site.control_path, "[control] socket", false);
 	check_dir(cs, c->site.state_dir, "[site] state-dir", R_OK | W_OK | X_OK);
 	check_mode(cs, c->site.state_dir, "[site] state-dir");
 	if (pl_ctl_names_check(c->site.control_owner, c->site.control_group, what, sizeof(what)) !=

@@ -189,6 +189,73 @@ static void config_swap(struct pl_app *app, struct pl_config *next)
 	memset(next, 0, sizeof(*next));
 }
 
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Each key's number and epoch as one, sorted. NULL if memory is short. */
+static uint64_t *key_numbers(const struct pl_keys *keys)
+{
+	uint64_t *n = calloc(keys->cnt + 1u, sizeof(*n));
+
+	for (uint32_t i = 0; n != NULL && i < keys->cnt; i++)
+		n[i] = (uint64_t)keys->key[i].gateway_id << 8 | keys->key[i].epoch;
+	if (n != NULL)
+		qsort(n, keys->cnt, sizeof(*n), compare_u64);
+	return n;
+}
+
+/* How many keys came and how many went. */
+static void keys_compare(const struct pl_keys *now, const struct pl_keys *next, uint32_t *added,
+			 uint32_t *gone)
+{
+	uint64_t *a = key_numbers(now), *b = key_numbers(next);
+	uint32_t i = 0, k = 0;
+
+	*added = 0;
+	*gone = 0;
+	while (a != NULL && b != NULL && (i < now->cnt || k < next->cnt)) {
+		if (k == next->cnt || (i < now->cnt && a[i] < b[k])) {
+			++*gone;
+			i++;
+		} else if (i == now->cnt || b[k] < a[i]) {
+			++*added;
+			k++;
+		} else {
+			i++;
+			k++;
+		}
+	}
+	free(a);
+	free(b);
+}
+
+/* Numbers and epochs, never a byte of one. */
+static void note_keys(struct pl_app *app, const struct pl_config *next, const char *who)
+{
+	const struct {
+		const char *kind;
+		const struct pl_keys *now;
+		const struct pl_keys *next;
+	} sets[] = {
+		{"token",   app->config.tokens,   next->tokens  },
+		{"gateway", app->config.gateways, next->gateways}
+        };
+
+	for (size_t i = 0; i < PL_ARRAY_CNT(sets); i++) {
+		uint32_t added, gone;
+
+		keys_compare(sets[i].now, sets[i].next, &added, &gone);
+		if (added + gone != 0)
+			pl_journal_write(&app->journal, who, "keys", "changed",
+					 "%s keys: %u added, %u removed, %u now", sets[i].kind,
+					 added, gone, sets[i].next->cnt);
+	}
+}
+
 /* Of what was read and published: the rest that lives outside of the view. */
 static void config_apply(struct pl_app *app, struct pl_config *next, const char *who)
 {
@@ -196,6 +263,7 @@ static void config_apply(struct pl_app *app, struct pl_config *next, const char 
 	bool rules_changed =
 		memcmp(next->policy_hash, app->config.policy_hash, PL_POLICY_HASH_SIZE) != 0;
 
+	note_keys(app, next, who);
 	config_swap(app, next);
 	s = &app->config.site;
 	/* Refused for a step-max of 0 only, which the site's range excludes. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A socket under a path. It is bound under a temporary name that nobody may open, gets its owner
- * and mode, and is then renamed, so that it is never there with another's rights; no umask is
- * changed, which all threads would share. The directory is opened first and named by its
+ * A socket under a path. It is bound under a temporary name that nobody may open, gets its mode and
+ * owner, and is then renamed, so that it is never there with another's rights; no umask is
+ * changed, which all threads would share. Until it listens nobody can connect. The directory is opened first and named by its
  * descriptor from then on, so a path may be longer than the 107 bytes of a socket's address.
  */
 #include <errno.h>
@@ -108,7 +108,8 @@ static int dir_open(const char *path, char name[64], char *error, size_t error_s
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		fd = -errno;
-		snprintf(error, error_size, "%s: directory %s: %s", path, dir, strerror(-fd));
+		snprintf(error, error_size, "%s: directory %s: %s: make it, or name another path",
+			 path, dir, strerror(-fd));
 	}
 	free(dir);
 	return fd;
@@ -194,10 +195,11 @@ static int bind_named(struct pl_ctl_listener *l, const struct pl_ctl_server_conf
 	/* The mode that the file is made with: nobody's. */
 	if (fchmod(l->fd, 0) != 0 || bind(l->fd, (const struct sockaddr *)&a, sizeof(a)) != 0)
 		return -errno;
-	if (((uid != (uid_t)-1 || gid != (gid_t)-1) &&
+	/* The mode first: once it is another's, only CAP_FOWNER could set it. */
+	if (fchmodat(l->dir_fd, tmp, conf->mode, 0) != 0 ||
+	    ((uid != (uid_t)-1 || gid != (gid_t)-1) &&
 	     fchownat(l->dir_fd, tmp, uid, gid, AT_SYMLINK_NOFOLLOW) != 0) ||
-	    listen(l->fd, BACKLOG) != 0 || fchmodat(l->dir_fd, tmp, conf->mode, 0) != 0 ||
-	    renameat(l->dir_fd, tmp, l->dir_fd, l->name) != 0) {
+	    listen(l->fd, BACKLOG) != 0 || renameat(l->dir_fd, tmp, l->dir_fd, l->name) != 0) {
 		rc = -errno;
 		(void)unlinkat(l->dir_fd, tmp, 0);
 	}
