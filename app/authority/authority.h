@@ -41,8 +41,8 @@ struct command {
 
 extern const struct command command_keygen, command_population, command_issue, command_revoke,
 	command_suspend, command_restore, command_replace, command_publish, command_push,
-	command_gateway, command_snapshot, command_prune, command_token, command_wallet,
-	command_list, command_show, command_export, command_status;
+	command_gateway, command_snapshot, command_prune, command_token, command_waiver,
+	command_wallet, command_list, command_show, command_export, command_status;
 
 /* The command that runs, for messages; and the options that all commands take. */
 extern const struct command *current;

@@ -12,8 +12,8 @@
 static const struct command *const commands[] = {
 	&command_keygen,  &command_population, &command_issue,   &command_revoke, &command_suspend,
 	&command_restore, &command_replace,    &command_publish, &command_push,   &command_snapshot,
-	&command_prune,   &command_gateway,    &command_token,   &command_wallet, &command_list,
-	&command_show,    &command_export,     &command_status,
+	&command_prune,   &command_gateway,    &command_token,   &command_waiver, &command_wallet,
+	&command_list,    &command_show,       &command_export,  &command_status,
 };
 
 const struct command *current;

@@ -104,5 +104,7 @@ int pl_cli_journal(struct pl_cli *cli);
 int pl_cli_reload(struct pl_cli *cli);
 int pl_cli_drain(struct pl_cli *cli);
 int pl_cli_undrain(struct pl_cli *cli);
+/* waiver.c */
+int pl_cli_waiver(struct pl_cli *cli);
 
 #endif

@@ -98,6 +98,22 @@ const struct pl_cli_command pl_cli_commands[] = {
 			"    all of them, among them every key whose change needs a restart.\n",				   .options = "",
 	 },
 	{
+         .name = "waiver",
+         .run = pl_cli_waiver,
+         .summary = "the enforcement waiver in force; apply FILE, drop",
+         .synopsis = "[list | apply FILE | drop]",
+         .description = "    A waiver changes no verdict: every reply says until when "
+			       "venues need not "
+			       "act on them.\n"
+			       "    apply: takes one that the authority signed (passline-authority "
+			       "waiver); it "
+			       "begins and\n"
+			       "    ends by itself, and outlives a restart. Only a newer one takes "
+			       "its place.\n"
+			       "    drop: takes it away on this appliance, for good: it is not "
+			       "taken again.\n",					  .options = "list apply drop",
+	 },
+	{
          .name = "journal",
          .run = pl_cli_journal,
          .summary = "what was changed, by whom, and what was refused",

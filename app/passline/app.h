@@ -75,6 +75,10 @@ void pl_ports_close(struct pl_app *app);
 /** "10.0.0.1/24, fd00::1 vlan 7 udp 4717" */
 void pl_ports_address_text(const struct pl_net_if *nif, char *text, size_t text_size);
 
+/* desk_waiver.c */
+/** The waiver of the last run, if there is one, into app->config; told. Before the first view. */
+void pl_waiver_load(struct pl_app *app);
+
 /* table_open.c */
 /** Attach to the table of the last run if it holds this feed, else make an empty one. */
 PL_MUST_USE int pl_table_open(struct pl_app *app, char *error, size_t error_size);

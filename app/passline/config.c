@@ -324,6 +324,7 @@ int pl_config_reload(const struct pl_config *now, struct pl_config *next,
 		return -EINVAL;
 	if (pl_site_frozen_diff(&now->site, &next->site, frozen, sizeof(frozen)) != 0)
 		complain(&cs, frozen);
+	next->waiver = now->waiver;
 	load_rest(next, args, &cs);
 	check_tokens_same(now, next, &cs);
 	check_authority_same(now, next, &cs);

@@ -7,6 +7,7 @@
 #include "keys/pl_keys.h"
 #include "policy/pl_policy.h"
 #include "site/pl_site.h"
+#include "waiver/pl_waiver.h"
 #include "args.h"
 
 #define PL_POLICY_HASH_SIZE  32u
@@ -21,6 +22,8 @@ struct pl_config {
 	struct pl_keys *authority;                /* one */
 	struct pl_keys *tokens;
 	struct pl_keys *gateways;
+	/* Not from the configuration file: taken over from what runs. serial 0: none. */
+	struct pl_waiver waiver;
 };
 
 /**

@@ -27,7 +27,11 @@ static int help(void *ctx, struct pl_ctl_call *call);
 	C("journal", pl_desk_journal, 0, true, "The newest lines of the journal. Args: last.")     \
 	C("reload", pl_desk_reload, 0, true, "Read configuration, keys and rules again.")          \
 	C("drain", pl_desk_drain, 0, true, "Say \"draining\" in replies. Args: stop.")             \
-	C("undrain", pl_desk_undrain, 0, true, "Take it back.")
+	C("undrain", pl_desk_undrain, 0, true, "Take it back.")                                    \
+	C("waiver", pl_desk_waiver, 0, true, "The enforcement waiver, and one that was dropped.")  \
+	C("waiver apply", pl_desk_waiver_apply, PL_WAIVER_SIZE, true,                              \
+	  "Take a signed waiver. Bytes: its file.")                                                \
+	C("waiver drop", pl_desk_waiver_drop, 0, true, "Take it away.")
 
 static const struct pl_ctl_command commands[] = {
 #define C(command, fn, size_max, is_slow, text) \

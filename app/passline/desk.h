@@ -57,4 +57,9 @@ int pl_desk_reload(void *ctx, struct pl_ctl_call *call);
 int pl_desk_drain(void *ctx, struct pl_ctl_call *call);
 int pl_desk_undrain(void *ctx, struct pl_ctl_call *call);
 
+/* desk_waiver.c */
+int pl_desk_waiver(void *ctx, struct pl_ctl_call *call);
+int pl_desk_waiver_apply(void *ctx, struct pl_ctl_call *call);
+int pl_desk_waiver_drop(void *ctx, struct pl_ctl_call *call);
+
 #endif

@@ -42,6 +42,8 @@ uint32_t pl_app_flags(struct pl_app *app, uint64_t now_s, uint32_t *as_of)
 		flags |= PL_FLAG_CLOCK;
 	pl_app_config_lock(app);
 	age_s_max = app->config.site.feed_age_s_max;
+	if (pl_waiver_holds(&app->config.waiver, now_s))
+		flags |= PL_FLAG_WAIVER;
 	pl_app_config_unlock(app);
 	if (pl_feed_is_old(*as_of, now_s, age_s_max))
 		flags |= PL_FLAG_FEED_OLD;

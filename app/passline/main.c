@@ -115,6 +115,7 @@ static int build(struct pl_app *app, char *error, size_t error_size)
 	if (ret != 0)
 		return ret;
 	pl_journal_write(&app->journal, "appliance", "start", "done", "version " PL_VERSION);
+	pl_waiver_load(app);
 	atomic_init(&app->live.nonce_limit, app->nonces.limit);
 	atomic_init(&app->policy_generation, 1);
 	/* Control's until all that was there is loaded, and the loader's from its start on. */

@@ -124,6 +124,8 @@ static int view_make(struct pl_app_view **out, const struct pl_gateway_set *prev
 	v->view.token_keys = v->token_keys;
 	v->view.policy = v->policy;
 	v->view.appliance_id = c->site.appliance_id;
+	v->view.waiver_from = c->waiver.from_s;
+	v->view.waiver_until = c->waiver.until_s;
 	v->view.request_age_ms_max = c->site.request_age_ms_max;
 	v->feed_age_s_max = c->site.feed_age_s_max;
 	v->retry_after_ms = c->site.retry_after_ms;

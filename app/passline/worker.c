@@ -138,6 +138,7 @@ static struct pl_now now_make(const struct pl_worker *w, uint64_t now_tsc)
 		now.flags |= PL_FLAG_CLOCK;
 	if (pl_feed_is_old(w->as_of, now.wall_ms / 1000, v->feed_age_s_max))
 		now.flags |= PL_FLAG_FEED_OLD;
+	now.flags |= pl_view_waiver_flag(&v->view, now.wall_ms / 1000);
 	if (now.flags & (PL_FLAG_LOADING | PL_FLAG_BUSY | PL_FLAG_DRAINING))
 		now.retry_after_ms = v->retry_after_ms;
 	if (now.flags & PL_FLAG_LOADING)

@@ -22,6 +22,7 @@
 #include "base/pl_base.h"
 #include "cert/pl_cert.h"
 #include "feed/pl_feed.h"
+#include "waiver/pl_waiver.h"
 
 #define PL_REGISTRY_SCHEMA    1
 #define PL_REGISTRY_DB_NAME   "registry.db"
@@ -208,5 +209,15 @@ PL_MUST_USE int pl_registry_epoch_issuing(struct pl_registry *r, uint8_t *epoch,
 /** Bit e is set if epoch e exists. */
 PL_MUST_USE int pl_registry_epochs(struct pl_registry *r, uint8_t *mask, char *error,
 				   size_t error_size);
+
+/* ---- enforcement waivers, to number and to remember them ---- */
+
+/** The stream, serial and issuing time of w are not looked at. *serial: the next one, from 1. */
+PL_MUST_USE int pl_registry_waiver_add(struct pl_registry *r, const struct pl_waiver *w,
+				       uint64_t *serial, char *error, size_t error_size);
+typedef int (*pl_registry_waiver_fn)(void *ctx, const struct pl_waiver *w);
+/** By serial. @return 0, what fn returned, or -errno with error set. */
+PL_MUST_USE int pl_registry_waiver_each(struct pl_registry *r, pl_registry_waiver_fn fn, void *ctx,
+					char *error, size_t error_size);
 
 #endif

@@ -21,11 +21,17 @@
 	"CREATE TABLE IF NOT EXISTS token_issuing (" \
 	"  one INTEGER PRIMARY KEY CHECK (one = 1)," \
 	"  epoch INTEGER NOT NULL CHECK (epoch BETWEEN 0 AND 7)) STRICT;"
-/* For a database that was made before there was more than one epoch: an older program can go on
- * with it, so the schema keeps its number. */
+#define WAIVER_TABLE                                           \
+	"CREATE TABLE IF NOT EXISTS waiver ("                  \
+	"  serial INTEGER PRIMARY KEY AUTOINCREMENT,"          \
+	"  from_s INTEGER NOT NULL, until_s INTEGER NOT NULL," \
+	"  reason TEXT NOT NULL,"                              \
+	"  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;"
+/* For a database that was made before there was more than one epoch, or a waiver: an older program
+ * can go on with it, so the schema keeps its number. */
 static const char issuing_fill[] =
-	ISSUING_TABLE "INSERT OR IGNORE INTO token_issuing (one, epoch) "
-		      "SELECT 1, max(epoch) FROM token_epoch HAVING count(*) > 0;";
+	ISSUING_TABLE WAIVER_TABLE "INSERT OR IGNORE INTO token_issuing (one, epoch) "
+				   "SELECT 1, max(epoch) FROM token_epoch HAVING count(*) > 0;";
 
 static const char schema[] =
 	"PRAGMA application_id = 1347179079;"
@@ -46,7 +52,7 @@ static const char schema[] =
 	"  sequence INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE token_epoch ("
 	"  epoch INTEGER PRIMARY KEY CHECK (epoch BETWEEN 0 AND 7),"
-	"  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;" ISSUING_TABLE
+	"  created_at INTEGER NOT NULL DEFAULT (unixepoch())) STRICT;" ISSUING_TABLE WAIVER_TABLE
 	"CREATE TABLE gateway ("
 	"  id INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 4294967295),"
 	"  name TEXT NOT NULL UNIQUE,"

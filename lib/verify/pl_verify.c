@@ -220,7 +220,7 @@ static void reply_write(struct pl_verify *v, const struct pl_view *view, const s
 		.req_counter = p->counter,
 		.now_ms = now->wall_ms,
 		.as_of = now->as_of,
-		.waiver_until = view->waiver_until,
+		.waiver_until = now->flags & PL_FLAG_WAIVER ? view->waiver_until : 0,
 		.retry_after_ms = now->retry_after_ms,
 		.error = p->error,
 		.verdict_cnt = p->scan_cnt,

@@ -12,6 +12,7 @@
 #include "cert/pl_cert.h"
 #include "policy/pl_policy.h"
 #include "verify/pl_gateway.h"
+#include "wire/pl_wire.h"
 
 /* Token epochs at a time: one, and during a rotation the next. */
 #define PL_TOKEN_EPOCHS_HELD_MAX 2u
@@ -29,9 +30,16 @@ struct pl_view {
 	const struct pl_policy *policy;
 	uint32_t appliance_id;       /* 0 .. 2^24 - 1 */
 	uint32_t request_age_ms_max; /* how far sent_at may be from our clock, either way */
-	uint32_t waiver_until;       /* unix s; 0: none */
+	uint32_t waiver_from;        /* unix s; an enforcement waiver is in force from then */
+	uint32_t waiver_until;       /* until then; 0: none */
 	uint64_t generation;         /* of the view, counts up */
 };
+
+/** The flag of the waiver, at this time: so it begins and ends without a new view. */
+static inline uint32_t pl_view_waiver_flag(const struct pl_view *v, uint64_t now_s)
+{
+	return now_s >= v->waiver_from && now_s < v->waiver_until ? PL_FLAG_WAIVER : 0;
+}
 
 struct pl_now {
 	uint64_t wall_ms; /* unix time */

@@ -634,6 +634,19 @@ static void test_state_in_every_reply(void **state)
 	assert_int_equal(head.as_of, fx->now.as_of);
 	assert_int_equal(head.retry_after_ms, 1234);
 	assert_int_equal(head.waiver_until, FX_NOW_S + 99);
+	/* One that is in the view and not in force is not told. */
+	fx->now.flags = 0;
+	item.request_size = fx_request(fx, data, NULL, 0);
+	assert_int_equal(pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1), 1);
+	assert_true(fx_reply(fx, data, item.reply_size, &hdr, &head));
+	assert_int_equal(head.waiver_until, 0);
+	fx->view.waiver_from = FX_NOW_S;
+	assert_int_equal(pl_view_waiver_flag(&fx->view, FX_NOW_S - 1), 0);
+	assert_int_equal(pl_view_waiver_flag(&fx->view, FX_NOW_S), PL_FLAG_WAIVER);
+	assert_int_equal(pl_view_waiver_flag(&fx->view, FX_NOW_S + 98), PL_FLAG_WAIVER);
+	assert_int_equal(pl_view_waiver_flag(&fx->view, FX_NOW_S + 99), 0);
+	fx->view.waiver_from = fx->view.waiver_until = 0;
+	assert_int_equal(pl_view_waiver_flag(&fx->view, 0), 0);
 }
 
 /* UNSURE belongs to a table that grows, NO_ANSWER to the client; all else was reached above. */
