@@ -36,6 +36,7 @@
 	O(KEY_EPOCH, "key-epoch", 1)     \
 	O(VENUE_CLASS, "venue-class", 1) \
 	O(PART, "part", 1)               \
+	O(AWAIT, "await", 1)             \
 	O(MIX, "mix", 1)                 \
 	O(SCANS, "scans", 1)             \
 	O(POOL, "pool", 1)               \
@@ -237,6 +238,9 @@ static const char *parse_population(struct load_args *a, int opt, const char *v)
 		return to_u32(v, 0, 7, &a->key_epoch) ? NULL : "want 0 .. 7";
 	case OPT_VENUE_CLASS:
 		return to_u32(v, 0, 255, &a->venue_class) ? NULL : "want 0 .. 255";
+	case OPT_AWAIT:
+		a->await_path = v;
+		return NULL;
 	case OPT_PART:
 		return to_part(v, a) ? NULL : "want I/N: 0 <= I < N <= 4096";
 	default:

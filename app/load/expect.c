@@ -261,6 +261,17 @@ int expect_plan(struct expect *e, enum mix_kind kind, struct plan *out, char *er
 	return 0;
 }
 
+void expect_plan_absent(struct expect *e, uint64_t cert_id, struct plan *out)
+{
+	*out = (struct plan){
+		.cert_id = cert_id,
+		.venue_id = PL_VENUE(e->venue_class, random64(e)),
+		.nonce = (uint32_t)random64(e),
+		.kind = MIX_UNKNOWN,
+	};
+	pl_token_cert_key(out->cert_key, e->master, cert_id, 0);
+}
+
 enum pl_verdict expect_scan(const struct expect *e, const struct plan *p, uint32_t shown_at,
 			    bool second, struct pl_wire_scan *out)
 {

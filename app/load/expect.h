@@ -59,6 +59,9 @@ void expect_set_time(struct expect *e, uint64_t wall_ms);
 PL_MUST_USE int expect_plan(struct expect *e, enum mix_kind kind, struct plan *out, char *error,
 			    size_t error_size);
 
+/** A certificate that the population does not have. */
+void expect_plan_absent(struct expect *e, uint64_t cert_id, struct plan *out);
+
 /** What facts and rules alone come to, today: PASS, REVOKED, EXPIRED, ... */
 enum pl_verdict expect_facts(const struct expect *e, uint32_t facts, uint32_t venue_class);
 

@@ -45,7 +45,8 @@ struct load_args {
 	const char *doses_path;
 	uint64_t seed;
 	uint64_t cert_cnt;
-	int32_t as_of_day; /* INT32_MIN: today */
+	const char *await_path; /* certificates that are still to come; NULL: none */
+	int32_t as_of_day;      /* INT32_MIN: today */
 	uint32_t key_epoch;
 	uint32_t venue_class;
 	uint32_t part_idx;

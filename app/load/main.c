@@ -30,12 +30,15 @@ static int run_pool(struct pool *pool, const struct load_args *args, char *error
 
 	if (result == NULL)
 		return told("out of memory");
-	if (pool_open(pool, args, error, ERROR_SIZE) != 0 ||
+	if ((args->await_path != NULL &&
+	     await_load(&pool->await, args->await_path, error, ERROR_SIZE) != 0) ||
+	    pool_open(pool, args, error, ERROR_SIZE) != 0 ||
 	    run_load(pool, args, result, error, ERROR_SIZE) != 0)
 		rc = told(error);
 	else
 		rc = report(args, pool, result);
 	pool_close(pool);
+	await_free(&pool->await);
 	free(result);
 	return rc;
 }

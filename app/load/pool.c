@@ -194,10 +194,15 @@ static int plan_slots(struct pool *p, const struct load_args *args, char *error,
 		s->flow = (uint16_t)(idx % args->flow_cnt);
 		for (uint32_t i = 0; i < p->scan_cnt; i++) {
 			enum mix_kind kind = mix_pick(&args->mix, randombytes_random());
-			int rc = expect_plan(p->expect, kind,
-					     &p->plans[(size_t)idx * p->scan_cnt + i], error,
-					     error_size);
+			size_t place = (size_t)idx * p->scan_cnt + i;
+			int rc;
 
+			if (place < p->await.cnt) {
+				expect_plan_absent(p->expect, p->await.ids[place],
+						   &p->plans[place]);
+				continue;
+			}
+			rc = expect_plan(p->expect, kind, &p->plans[place], error, error_size);
 			if (rc != 0)
 				return rc;
 			s->has_copies |= kind == MIX_REPLAYED;
@@ -288,6 +293,11 @@ int pool_open(struct pool *p, const struct load_args *args, char *error, size_t 
 		snprintf(error, error_size, "out of memory for %u datagrams: use a smaller --pool",
 			 p->cnt);
 		return -ENOMEM;
+	}
+	if (p->await.cnt > places / 2) {
+		snprintf(error, error_size,
+			 "--await: %u certificates are more than half of the pool", p->await.cnt);
+		return -EINVAL;
 	}
 	rc = plan_slots(p, args, error, error_size);
 	if (rc != 0)

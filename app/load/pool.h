@@ -15,6 +15,7 @@
 #ifndef PL_LOAD_POOL_H
 #define PL_LOAD_POOL_H
 
+#include "await.h"
 #include "clock.h"
 #include "expect.h"
 #include "gateways.h"
@@ -63,6 +64,7 @@ struct pool {
 	uint64_t rebuilt;
 	uint64_t counter_faults; /* datagrams not built for want of a counter */
 	uint32_t payload_off;
+	struct await await; /* in the first slots, one a place */
 	struct pl_seal *seal;
 	struct expect *expect;
 	struct gateways *gateways;

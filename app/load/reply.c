@@ -36,6 +36,32 @@ static bool judge(struct reply *r, const struct pl_wire_rep_head *head, const ui
 	return all_right;
 }
 
+/* Places of a slot that await their certificates: absent before, PASS from some moment on. */
+static void note_await(struct reply *r, const struct pl_wire_rep_head *head, const uint8_t *words,
+		       uint32_t idx, uint64_t now_tsc)
+{
+	struct pool *p = r->pool;
+	struct await *a = &p->await;
+
+	for (uint32_t i = 0; i < p->scan_cnt; i++) {
+		size_t place = (size_t)idx * p->scan_cnt + i;
+		uint32_t got = head->error;
+
+		if (place >= a->cnt)
+			break;
+		if (got == PL_V_NONE)
+			got = PL_WIRE_VERDICT_CODE(pl_le32_get(words + i * PL_WIRE_VERDICT_SIZE));
+		if (got == PL_V_PASS && a->seen_ns[place] == 0) {
+			a->seen_ns[place] = load_clock_wall_ns(p->clock, now_tsc);
+			a->seen_cnt++;
+		} else if (got != PL_V_PASS &&
+			   (a->seen_ns[place] != 0 || got != PL_V_UNKNOWN_CERT) &&
+			   pl_verdict_group(got) != PL_GROUP_UNKNOWN) {
+			r->stats->wrong++; /* gone again, or denied for what it is not */
+		}
+	}
+}
+
 static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint64_t now_tsc)
 {
 	struct pool *p = r->pool;
@@ -67,7 +93,13 @@ static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint6
 		return;
 	}
 	r->replied++;
-	right = judge(r, &head, pl_wire_rep_verdicts((uint8_t *)(uintptr_t)data), idx);
+	if (PL_UNLIKELY((size_t)idx * p->scan_cnt < p->await.cnt)) {
+		note_await(r, &head, pl_wire_rep_verdicts((uint8_t *)(uintptr_t)data), idx,
+			   now_tsc);
+		right = false;
+	} else {
+		right = judge(r, &head, pl_wire_rep_verdicts((uint8_t *)(uintptr_t)data), idx);
+	}
 	if (PL_LIKELY(s->sent_tsc >= r->measure_tsc)) {
 		st->answered++;
 		st->states[data[2] & 3]++;

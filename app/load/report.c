@@ -166,6 +166,19 @@ static json_t *appliance_object(const struct run_result *r, const struct figures
 			 (json_int_t)r->appliance.idle_tsc);
 }
 
+/* {"id": when, ...}: 0 for one that has not come. */
+static json_t *await_object(const struct await *a)
+{
+	json_t *j = json_object();
+	char id[24];
+
+	for (uint32_t i = 0; i < a->cnt; i++) {
+		snprintf(id, sizeof(id), "0x%016" PRIx64, a->ids[i]);
+		json_object_set_new(j, id, json_integer((json_int_t)a->seen_ns[i]));
+	}
+	return j;
+}
+
 static void print_json(const struct load_args *args, const struct pool *pool,
 		       const struct run_result *r)
 {
@@ -197,6 +210,8 @@ static void print_json(const struct load_args *args, const struct pool *pool,
 	json_object_set_new(j, "verdicts", verdict_list(st));
 	json_object_set_new(j, "states", states_object(st));
 	json_object_set_new(j, "appliance", appliance_object(r, &f));
+	if (args->await_path != NULL)
+		json_object_set_new(j, "await", await_object(&pool->await));
 	json_object_set_new(j, "load_busy_share", json_real(r->load_busy));
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(counters); i++)
 		json_object_set_new(j, counters[i].name,

@@ -46,7 +46,10 @@ class Site:
     many of them are in segments behind a snapshot of the others; None: there is no snapshot."""
 
     def __init__(self, ctx, certs, huge, gateways=64, device="net_memif0", tail=None,
-                 retry_after="1 s"):
+                 retry_after="1 s", more_certs=0, feed=""):
+        """more_certs: room in the table for certificates that come later; feed: more lines of
+        its section."""
+        self.more_certs, self.feed = more_certs, feed
         self.ctx, self.certs, self.huge, self.gateways = ctx, certs, huge, gateways
         self.device, self.retry_after = device, retry_after
         self.as_of = today()
@@ -75,8 +78,9 @@ token-dir = {self.dir}/token
 gateway-dir = {self.dir}/gateway
 [feed]
 store = {self.dir}/feed
+{self.feed}
 [table]
-capacity = {max(self.certs, 1000)}
+capacity = {max(self.certs + self.more_certs, 1000)}
 memory = {"hugepages" if self.huge else "pages"}
 path = {self.table}
 [worker]

@@ -53,6 +53,8 @@ struct fake {
 	uint32_t drop_each, repeat_each;
 	bool echo; /* send requests back, as testpmd does */
 	uint64_t tx_cnt;
+	uint64_t issue_at, issue_id; /* a certificate that comes after so many datagrams */
+	uint64_t gone_at;            /* and goes again */
 	uint64_t dropped;
 	uint64_t stop_after; /* dropped so many, the run may end */
 	struct pl_verify *verify;
@@ -123,6 +125,13 @@ static uint32_t fake_tx(struct load_io *io, const struct io_tx *pkts, uint32_t c
 			return i;
 		note_nonce(f, pkts[i].frame, pkts[i].size);
 		f->tx_cnt++;
+		if (f->tx_cnt == f->issue_at)
+			PL_CHECK(pl_table_put(f->table, f->issue_id,
+					      pl_facts_pack(
+						      &(struct pl_cert){.kind = PL_CERT_BOOSTER,
+									.event_day = 18900})) == 0);
+		if (f->tx_cnt == f->gone_at)
+			PL_CHECK(pl_table_remove(f->table, f->issue_id) == 0);
 		if (f->drop_each != 0 && f->tx_cnt % f->drop_each == 0) {
 			if (++f->dropped == f->stop_after)
 				load_stop = 1;
@@ -333,7 +342,11 @@ static int open_load(struct world *w)
 	    gateways_open(w->gateways, &w->args, w->pool.seal, pool_counters_each(&w->args),
 			  w->error, ERROR_MAX) != 0)
 		fail_msg("%s", w->error);
-	rc = pool_open(&w->pool, &w->args, w->error, ERROR_MAX);
+	rc = w->args.await_path == NULL
+		     ? 0
+		     : await_load(&w->pool.await, w->args.await_path, w->error, ERROR_MAX);
+	if (rc == 0)
+		rc = pool_open(&w->pool, &w->args, w->error, ERROR_MAX);
 	return rc;
 }
 
@@ -581,6 +594,50 @@ static void test_a_share_of_the_replies_is_opened(void **state)
 	assert_true(st->checked > 0);
 }
 
+static void await_file(struct world *w, const char *text)
+{
+	static char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/await", w->dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fputs(text, f) < 0, 0);
+	assert_int_equal(fclose(f), 0);
+	w->args.await_path = path;
+}
+
+static void test_awaited_certificates_are_noted_when_they_come(void **state)
+{
+	struct world *w = *state;
+
+	await_file(w, "0xffffffff00000001\n0xffffffff00000002\n");
+	w->fake->issue_at = 5000;
+	w->fake->issue_id = 0xffffffff00000002;
+	w->args.seconds = 1;
+	assert_int_equal(open_load(w), 0);
+	assert_int_equal(run_load(&w->pool, &w->args, &w->result, w->error, ERROR_MAX), 0);
+	assert_int_equal(w->result.stats.wrong, 0);
+	assert_int_equal(w->pool.await.cnt, 2);
+	assert_int_equal(w->pool.await.seen_cnt, 1);
+	assert_int_equal(w->pool.await.seen_ns[0], 0);
+	assert_true(w->pool.await.seen_ns[1] > 1000000000ull * 1000000000ull);
+	await_free(&w->pool.await);
+	close_load(w);
+	/* One that passed may not be unknown again. */
+	w->fake->gone_at = w->fake->tx_cnt + 5000;
+	assert_int_equal(open_load(w), 0);
+	assert_int_equal(run_load(&w->pool, &w->args, &w->result, w->error, ERROR_MAX), 0);
+	assert_true(w->result.stats.wrong > 0);
+	await_free(&w->pool.await);
+	close_load(w);
+	await_file(w, "0x1\nnonsense\n");
+	assert_int_equal(await_load(&w->pool.await, w->args.await_path, w->error, ERROR_MAX),
+			 -EINVAL);
+	assert_non_null(strstr(w->error, "nonsense"));
+	await_free(&w->pool.await);
+}
+
 static void test_too_large_a_pool_says_so(void **state)
 {
 	struct world *w = *state;
@@ -635,6 +692,7 @@ int main(void)
 		T(test_a_window_as_large_as_the_pool),
 		T(test_nothing_old_is_sent),
 		T(test_a_share_of_the_replies_is_opened),
+		T(test_awaited_certificates_are_noted_when_they_come),
 		T(test_too_large_a_pool_says_so),
 		T(test_parts_share_no_certificate),
 	};
