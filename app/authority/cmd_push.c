@@ -39,6 +39,7 @@ struct push {
 	int fd;
 	struct pl_feed_pos at; /* of the appliance, as it said last */
 	uint64_t applied;
+	uint64_t snapshot; /* the newest that it has, or got from us */
 	uint64_t sent_cnt; /* segments and chunks, that it stored */
 	uint64_t told_sequence, told_applied, told_end;
 	char why[WHY_SIZE];
@@ -151,6 +152,7 @@ static enum push_end open_connection(struct push *p)
 	}
 	p->at = g.pos;
 	p->applied = g.applied;
+	p->snapshot = g.snapshot;
 	if (g.broken) {
 		snprintf(p->why, sizeof(p->why), "its disk has failed and it stores nothing more");
 		return say(PUSH_RETRY, p, "look after it, and start it again");
@@ -232,6 +234,20 @@ static enum push_end send_all(struct push *p, uint64_t snapshot_sequence, uint64
 	return end;
 }
 
+/* A snapshot that says nothing new to it: it starts from that later, and need not keep what is before. */
+static enum push_end send_newest_snapshot(struct push *p)
+{
+	struct pl_feed_snapshot snapshot;
+	enum push_end end;
+
+	if (pl_feed_store_snapshot_find(p->store, p->snapshot, p->at.sequence + 1, &snapshot) != 0)
+		return PUSH_DONE;
+	end = send_all(p, snapshot.covers.sequence, 0, snapshot.chunk_cnt - 1);
+	if (end == PUSH_DONE)
+		p->snapshot = snapshot.covers.sequence;
+	return end;
+}
+
 /* Everything that it lacks: a snapshot first if the segment after its last is no longer here, or if it
  * has nothing at all. */
 static enum push_end bring_up(struct push *p)
@@ -243,12 +259,15 @@ static enum push_end bring_up(struct push *p)
 	bool here;
 
 	end = refresh_end(p);
-	if (end != PUSH_DONE || p->at.sequence >= p->end.sequence)
+	if (end != PUSH_DONE)
 		return end;
+	if (p->at.sequence >= p->end.sequence)
+		return send_newest_snapshot(p);
 	here = pl_feed_store_get(p->store, p->at.sequence + 1, PL_FEED_TAIL_IDX, &data, &size) == 0;
 	if ((!here || p->at.sequence == 0) &&
 	    pl_feed_store_snapshot_find(p->store, p->at.sequence, UINT64_MAX, &snapshot) == 0) {
 		end = send_all(p, snapshot.covers.sequence, 0, snapshot.chunk_cnt - 1);
+		p->snapshot = end == PUSH_DONE ? snapshot.covers.sequence : p->snapshot;
 		here = true;
 	}
 	if (!here) {
@@ -259,7 +278,7 @@ static enum push_end bring_up(struct push *p)
 	}
 	if (end == PUSH_DONE && p->at.sequence < p->end.sequence)
 		end = send_all(p, 0, p->at.sequence + 1, p->end.sequence);
-	return end;
+	return end == PUSH_DONE ? send_newest_snapshot(p) : end;
 }
 
 /* ---- for ever ---- */

@@ -28,6 +28,8 @@ struct pl_control {
 	enum pl_clock_trust trust;
 	uint32_t flags;        /* as last noted in the journal */
 	uint32_t feed_refused; /* as last noted in the journal */
+	uint64_t snapshot;     /* last one told of */
+	uint64_t rebuilt_cnt;  /* the same */
 	bool serving;          /* said to be ready */
 	bool draining;
 	bool stopping;

@@ -380,6 +380,10 @@ static void note_tick(struct pl_app *app, uint32_t flags)
 	struct pl_control *c = &app->control;
 	/* relaxed: shown to humans. */
 	uint32_t refused = atomic_load_explicit(&app->loader.status.refused, memory_order_relaxed);
+	uint64_t snapshot =
+		atomic_load_explicit(&app->loader.status.snapshot, memory_order_relaxed);
+	uint64_t rebuilt_cnt =
+		atomic_load_explicit(&app->loader.status.rebuilt_cnt, memory_order_relaxed);
 	char text[160];
 
 	if (flags != c->flags || c->tick == 0)
@@ -394,6 +398,14 @@ static void note_tick(struct pl_app *app, uint32_t flags)
 					 ? "the feed goes on"
 					 : pl_feed_error_text((enum pl_feed_error)refused));
 	c->feed_refused = refused;
+	if (snapshot != c->snapshot)
+		pl_journal_write(&app->journal, "appliance", "feed", "done",
+				 "the snapshot of segment %" PRIu64 " was taken", snapshot);
+	c->snapshot = snapshot;
+	if (rebuilt_cnt != c->rebuilt_cnt)
+		pl_journal_write(&app->journal, "appliance", "table", "changed",
+				 "it was found damaged, emptied and loaded again");
+	c->rebuilt_cnt = rebuilt_cnt;
 }
 
 static void state_tick(struct pl_app *app)

@@ -52,6 +52,12 @@ static void applied_json(json_t *feed, struct pl_loader_status *s)
 	(void)json_object_set_new(
 		feed, "refusals",
 		pl_desk_number(atomic_load_explicit(&s->refused_cnt, memory_order_relaxed)));
+	(void)json_object_set_new(
+		feed, "snapshot",
+		pl_desk_number(atomic_load_explicit(&s->snapshot, memory_order_relaxed)));
+	(void)json_object_set_new(
+		feed, "pruned",
+		pl_desk_number(atomic_load_explicit(&s->pruned_cnt, memory_order_relaxed)));
 	if (refused == PL_FEED_OK)
 		return;
 	(void)json_object_set_new(feed, "refused",

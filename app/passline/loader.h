@@ -40,6 +40,7 @@ struct pl_loader_status {
 	_Atomic uint32_t refused;     /* enum pl_feed_error of the latest reading */
 	_Atomic uint64_t snapshot;    /* the newest that was taken by this process; 0: none */
 	_Atomic uint64_t pruned_cnt;  /* segments and chunks deleted by this process */
+	_Atomic uint64_t rebuilt_cnt; /* tables found damaged, and emptied */
 };
 
 struct pl_loader {

@@ -250,6 +250,8 @@ bool pl_loader_audit(struct pl_loader *l)
 	if (ret != 0) {
 		pl_say("%s: it is emptied and loaded again, and until then everything is UNKNOWN",
 		       error);
+		/* relaxed: a figure for humans. */
+		atomic_fetch_add_explicit(&l->status.rebuilt_cnt, 1, memory_order_relaxed);
 		forget(l);
 	}
 	l->audited = true;

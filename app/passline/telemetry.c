@@ -171,6 +171,12 @@ static void feed_add(struct rte_tel_data *d, struct pl_app *app, uint32_t as_of)
 				  atomic_load_explicit(&s->record_cnt, memory_order_relaxed));
 	rte_tel_data_add_dict_u64(d, "feed_refusals",
 				  atomic_load_explicit(&s->refused_cnt, memory_order_relaxed));
+	rte_tel_data_add_dict_u64(d, "feed_snapshot",
+				  atomic_load_explicit(&s->snapshot, memory_order_relaxed));
+	rte_tel_data_add_dict_u64(d, "feed_pruned",
+				  atomic_load_explicit(&s->pruned_cnt, memory_order_relaxed));
+	rte_tel_data_add_dict_u64(d, "table_rebuilt",
+				  atomic_load_explicit(&s->rebuilt_cnt, memory_order_relaxed));
 	rte_tel_data_add_dict_string(d, "feed_refusal",
 				     pl_feed_error_name((enum pl_feed_error)refused));
 }

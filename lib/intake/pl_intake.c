@@ -94,6 +94,7 @@ static void status_count(struct pl_intake *in, enum pl_intake_source source, uin
 
 	pthread_mutex_lock(&in->status_lock);
 	s->pos = in->pos;
+	s->snapshot = in->snapshot_sequence;
 	switch (a->outcome) {
 	case PL_INTAKE_STORED:
 		s->stored[source]++;

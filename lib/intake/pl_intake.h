@@ -141,6 +141,7 @@ PL_MUST_USE int pl_intake_prune(struct pl_intake *in, const struct pl_feed_snaps
 struct pl_intake_status {
 	struct pl_feed_pos pos; /* newest durable segment */
 	uint64_t applied;       /* what pl_intake_applied_set() was told last */
+	uint64_t snapshot;      /* newest complete one in the store; 0: none */
 	bool broken;            /* until the process starts anew */
 	bool unstored;          /* the latest segment could not be stored; the next may be */
 	bool behind;            /* the authority has signed segments that do not follow ours */

@@ -153,6 +153,7 @@ static int prepare(struct pl_intake *in, const struct pl_intake_conf *conf, char
 		snprintf(in->status.text, sizeof(in->status.text), "%s", text);
 	}
 	in->status.pos = in->pos;
+	in->status.snapshot = in->snapshot_sequence;
 	return 0;
 }
 

@@ -144,7 +144,7 @@ static uint32_t take(struct pl_intake_dir *d, const char *name, const uint8_t *d
 	}
 }
 
-/* The next chunk of the newest complete snapshot that is ahead of us. @return false: there is none. */
+/* The next chunk of the newest complete snapshot above that sequence. @return false: there is none. */
 static bool take_chunk(struct pl_intake_dir *d, uint64_t above, uint32_t *wait_ms)
 {
 	char name[PL_FEED_CHUNK_NAME_SIZE];
@@ -173,7 +173,7 @@ static bool take_chunk(struct pl_intake_dir *d, uint64_t above, uint32_t *wait_m
 	return true;
 }
 
-static uint32_t at_end(struct pl_intake_dir *d, const struct pl_feed_pos *pos)
+static uint32_t at_end(struct pl_intake_dir *d, const struct pl_feed_pos *pos, uint64_t snapshot)
 {
 	struct pl_feed_pos at = *pos;
 	struct pl_feed_report report;
@@ -189,11 +189,17 @@ static uint32_t at_end(struct pl_intake_dir *d, const struct pl_feed_pos *pos)
 	if (e != PL_FEED_OK) /* it has come meanwhile */
 		return 0;
 	(void)goes_on(d);
+	/* A snapshot that brings nothing new, for a later start, and so that older segments can go: nobody
+	 * waits for it. */
+	if (take_chunk(d, snapshot, &wait_ms)) {
+		d->status.idle = true;
+		return wait_ms;
+	}
 	d->status.idle = true;
 	return PL_INTAKE_DIR_POLL_MS;
 }
 
-static uint32_t take_next(struct pl_intake_dir *d, const struct pl_feed_pos *pos)
+static uint32_t take_next(struct pl_intake_dir *d, const struct pl_feed_pos *pos, uint64_t snapshot)
 {
 	char name[PL_FEED_NAME_SIZE];
 	const uint8_t *data;
@@ -206,7 +212,8 @@ static uint32_t take_next(struct pl_intake_dir *d, const struct pl_feed_pos *pos
 
 	pl_feed_name(pos->sequence + 1, name);
 	if (fstatat(d->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT ? at_end(d, pos) : stuck(d, "%s: %s", name, strerror(errno));
+		return errno == ENOENT ? at_end(d, pos, snapshot)
+				       : stuck(d, "%s: %s", name, strerror(errno));
 	look = (struct look){.ino = st.st_ino, .size = st.st_size, .mtime = st.st_mtim};
 	if (looks_same(&look, &d->refused))
 		return PL_INTAKE_DIR_POLL_MS;
@@ -244,5 +251,5 @@ uint32_t pl_intake_dir_work(struct pl_intake_dir *d)
 	/* One who has nothing begins with the newest snapshot, not with the first segment ever. */
 	if (now.pos.sequence == 0 && take_chunk(d, 0, &wait_ms))
 		return wait_ms;
-	return take_next(d, &now.pos);
+	return take_next(d, &now.pos, now.snapshot);
 }

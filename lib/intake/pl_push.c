@@ -31,6 +31,7 @@ void pl_push_greeting_write(uint8_t data[PL_PUSH_GREETING_SIZE], const struct pl
 	pl_le32_put(data + 12, g->segment_size_max);
 	pl_le64_put(data + 16, g->pos.stream_id);
 	pos_write(data + 24, &g->pos, g->applied);
+	pl_le64_put(data + 80, g->snapshot);
 }
 
 bool pl_push_greeting_read(const uint8_t data[PL_PUSH_GREETING_SIZE], struct pl_push_greeting *g)
@@ -42,6 +43,7 @@ bool pl_push_greeting_read(const uint8_t data[PL_PUSH_GREETING_SIZE], struct pl_
 	g->segment_size_max = pl_le32_get(data + 12);
 	g->pos.stream_id = pl_le64_get(data + 16);
 	pos_read(data + 24, &g->pos, &g->applied);
+	g->snapshot = pl_le64_get(data + 80);
 	return g->pos.stream_id != 0;
 }
 

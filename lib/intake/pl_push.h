@@ -31,9 +31,10 @@
 struct pl_push_greeting {
 	uint32_t segment_size_max;
 	struct pl_feed_pos
-		pos;      /* where the appliance's chain ends; stream_id is the one it follows */
-	uint64_t applied; /* the newest segment that verdicts rest on */
-	bool broken;      /* nothing can be stored until somebody has looked after the appliance */
+		pos;       /* where the appliance's chain ends; stream_id is the one it follows */
+	uint64_t applied;  /* the newest segment that verdicts rest on */
+	uint64_t snapshot; /* the newest whole snapshot that it has; 0: none */
+	bool broken;       /* nothing can be stored until somebody has looked after the appliance */
 };
 
 void pl_push_greeting_write(uint8_t data[PL_PUSH_GREETING_SIZE], const struct pl_push_greeting *g);

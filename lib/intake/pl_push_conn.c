@@ -99,6 +99,7 @@ void pl_push_conn_greet(struct pl_push_server *s, struct conn *c, uint64_t now_m
 	pl_intake_status_get(s->in, &status);
 	g.pos = status.pos;
 	g.applied = status.applied;
+	g.snapshot = status.snapshot;
 	g.broken = status.broken;
 	c->rx.stream_id = status.pos.stream_id;
 	pl_push_greeting_write(c->out, &g);
