@@ -65,6 +65,8 @@ def parser_for(suites_dir):
     parser.add_argument("--json", metavar="FILE", help="write the result there; - for stdout")
     parser.add_argument("--certs", type=_count, metavar="N",
                         help="certificates in the table, e.g. 50M (default: the suite's)")
+    parser.add_argument("--rounds", type=_count, metavar="N",
+                        help="how often, of a suite that counts rounds (default: the suite's)")
     parser.add_argument("--charts", metavar="DIR", help="write the suite's charts there, as SVG")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", metavar="DIR",
                         help="build directory (default: build; made if it is not there)")
@@ -188,7 +190,8 @@ def main(argv=None, suites_dir=PERF / "suites", make=make_build):
     try:
         make(build, args.quick)
         turn = None if args.quick else take_turn()
-        with context.Context(ROOT, build, args.quick, args.certs, args.charts) as ctx:
+        with context.Context(ROOT, build, args.quick, args.certs, args.charts,
+                             rounds_cnt=args.rounds) as ctx:
             result = measure(load_suite(suites_dir, args.suite), args.suite, ctx)
         if turn:
             turn.close()

@@ -88,11 +88,13 @@ class Context:
     root, build: directories. tmp: a directory that goes at the end. charts: where charts go, or
     None. All of it is read-only to a suite."""
 
-    def __init__(self, root, build, quick=False, certs=None, charts=None, out=sys.stderr):
+    def __init__(self, root, build, quick=False, certs=None, charts=None, out=sys.stderr,
+                 rounds_cnt=None):
         self.root = pathlib.Path(root)
         self.build = pathlib.Path(build)
         self.quick = quick
         self.certs = certs
+        self.rounds_cnt = rounds_cnt
         self.charts = pathlib.Path(charts) if charts else None
         self._out = out
         self._stack = contextlib.ExitStack()
@@ -118,6 +120,10 @@ class Context:
     def certs_or(self, full, quick):
         """How many certificates: what --certs says, else by the kind of run."""
         return self.certs or self.pick(full, quick)
+
+    def rounds_or(self, full, quick):
+        """How many rounds: what --rounds says, else by the kind of run."""
+        return self.rounds_cnt or self.pick(full, quick)
 
     def rounds(self, variants, rounds_cnt=None, measure=None):
         """numbers.rounds() with progress; 5 rounds, 1 when quick."""
