@@ -13,7 +13,8 @@ pl_table_burst_fn pl_table_burst_of(enum pl_table_variant variant)
 		return pl_table_burst_sse4;
 	case PL_TABLE_AVX512:
 		/* What the variant is compiled with; see meson.build. */
-		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+				       __builtin_cpu_supports("avx512dq")
 			       ? pl_table_burst_avx512
 			       : NULL;
 	default:

@@ -1,152 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A burst of lookups, once for each CPU variant: PL_TABLE_BURST is the function's name, and
- * meson.build has the variants. pl_table_burst_of() chooses at run time.
+ * A burst of lookups for any machine, once with the words one by one and once with SSE4.1:
+ * PL_TABLE_BURST is the function's name, and meson.build has the variants.
  */
-#include "table/pl_table_pvt.h"
-
-/* ThreadSanitizer follows C11's atomics, and no vector's loads. */
-#if !defined(PL_TABLE_SCALAR)
-#if defined(__SANITIZE_THREAD__)
-#define PL_TABLE_SCALAR
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define PL_TABLE_SCALAR
-#endif
-#endif
-#endif
-#if !defined(PL_TABLE_SCALAR)
-#if defined(__AVX512VL__)
-#include <immintrin.h>
-#elif defined(__SSE4_1__)
-#include <smmintrin.h>
-#endif
-#endif
+#include "table/pl_table_burst.h"
 
 #define FIND_GROUP_CNT  4u
 #define FETCH_GROUP_CNT 3u
-/* Fetches of the next burst that go out while the second lines of this one are on their way. */
-#define FETCH_LATE_CNT 16u
-
-/* A lookup whose home line leads on. */
-struct pending {
-	uint64_t bucket; /* home, then where it leads */
-	uint32_t meta;
-	uint32_t idx;
-	uint32_t tag;
-};
-
-/*
- * Look into one bucket for the burst: the facts of id, 0 if it is not there, and its slot.
- *
- * With SSE4.1, and with AVX-512 in half the instructions, the three ids are compared at once. Such
- * loads are outside C11's model, so this leans on the machine's: lanes of 8 and 4 aligned bytes
- * are read whole, and loads are not reordered with loads; the barrier keeps the compiler to it.
- * What must hold is what pl_bucket_match() argues: facts before ids. That one is used everywhere
- * else, and under ThreadSanitizer; tests hold all of them against each other. Few instructions
- * matter beyond their own time: a fetch whose address is not in the TLB holds up retirement, and how
- * many others go on meanwhile depends on how much work fits behind it.
- */
-#if defined(__AVX512VL__) && !defined(PL_TABLE_SCALAR)
-static inline uint32_t bucket_facts(struct pl_bucket *buckets, uint64_t bucket, uint64_t id,
-				    uint64_t *slot)
-{
-	const struct pl_bucket *b = &buckets[bucket];
-	/* SLOT-PUB: facts, then ids. */
-	__m128i facts = _mm_load_si128((const __m128i *)(const void *)&b->facts[0]);
-
-	atomic_signal_fence(memory_order_acquire);
-
-	/* The fourth lanes are the first seen word and meta: masked out. */
-	__m256i ids = _mm256_load_si256((const __m256i *)(const void *)&b->id[0]);
-	__mmask8 hit = _mm256_mask_cmpeq_epi64_mask((1u << PL_TABLE_SLOTS) - 1, ids,
-						    _mm256_set1_epi64x((long long)id));
-
-	hit = _mm_mask_test_epi32_mask(hit, facts, _mm_set1_epi32(PL_CERT_KIND_MAX));
-	/* At most one lane is left: 1, 2, 4 are slots 0, 1, 2. */
-	*slot = pl_table_slot(bucket, hit >> 1);
-	return (uint32_t)_mm_cvtsi128_si32(_mm_maskz_compress_epi32(hit, facts));
-}
-#elif defined(__SSE4_1__) && !defined(PL_TABLE_SCALAR)
-static inline uint32_t bucket_facts(struct pl_bucket *buckets, uint64_t bucket, uint64_t id,
-				    uint64_t *slot)
-{
-	const struct pl_bucket *b = &buckets[bucket];
-	/* SLOT-PUB: facts, then ids. */
-	__m128i facts = _mm_load_si128((const __m128i *)(const void *)&b->facts[0]);
-
-	atomic_signal_fence(memory_order_acquire);
-
-	__m128i key = _mm_set1_epi64x((long long)id);
-	__m128i eq01 =
-		_mm_cmpeq_epi64(_mm_load_si128((const __m128i *)(const void *)&b->id[0]), key);
-	/* The other half is the first seen word; its lane falls out below. */
-	__m128i eq2 =
-		_mm_cmpeq_epi64(_mm_load_si128((const __m128i *)(const void *)&b->id[2]), key);
-	__m128i eq = _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(eq01), _mm_castsi128_ps(eq2),
-						     _MM_SHUFFLE(2, 0, 2, 0)));
-	/* The fourth lane is meta: masked to nothing, so that it is never live. */
-	__m128i kinds = _mm_and_si128(
-		facts, _mm_setr_epi32(PL_CERT_KIND_MAX, PL_CERT_KIND_MAX, PL_CERT_KIND_MAX, 0));
-	__m128i hit = _mm_andnot_si128(_mm_cmpeq_epi32(kinds, _mm_setzero_si128()), eq);
-	uint32_t mask = (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(hit));
-
-	/* At most one lane is left: 1, 2, 4 are slots 0, 1, 2. */
-	*slot = pl_table_slot(bucket, mask >> 1);
-	hit = _mm_and_si128(hit, facts);
-	hit = _mm_or_si128(hit, _mm_srli_si128(hit, 8));
-	hit = _mm_or_si128(hit, _mm_srli_si128(hit, 4));
-	return (uint32_t)_mm_cvtsi128_si32(hit);
-}
-#else
-static inline uint32_t bucket_facts(struct pl_bucket *buckets, uint64_t bucket, uint64_t id,
-				    uint64_t *slot)
-{
-	uint32_t facts[PL_TABLE_SLOTS];
-	uint32_t mask = pl_bucket_match(&buckets[bucket], id, facts);
-
-	*slot = pl_table_slot(bucket, mask >> 1);
-	return (facts[0] & -(mask & 1)) | (facts[1] & -(mask >> 1 & 1)) | (facts[2] & -(mask >> 2));
-}
-#endif
-
-/* Everything that meta leads to, one line after another: a tag that another key has, too, or a
- * home with more than three keys beyond it. */
-static PL_COLD void find_rest(struct pl_table_reader *r, uint64_t id, struct pl_table_hit *hit)
-{
-	uint64_t hash = pl_table_hash(id, r->seed);
-	uint32_t facts;
-	uint64_t slot =
-		pl_table_find_beyond(r->buckets, r->bucket_cnt, r->seed,
-				     pl_table_reduce(hash, r->bucket_cnt), hash, id, false, &facts);
-
-	r->counters.rest++;
-	if (slot == PL_TABLE_NO_SLOT)
-		return;
-	hit->slot = slot;
-	hit->facts = facts;
-	hit->found = PL_TABLE_FOUND;
-}
-
-/*
- * The position that a home's meta leads to first; with a level and no signpost, the buddy.
- * match: from pl_meta_match(), may be 0.
- */
-static inline uint32_t meta_first_pos(uint32_t meta, uint32_t match)
-{
-	/* The lowest carry bit is 10, 20 or 30; its signpost begins 10 below. */
-	uint32_t shift = (uint32_t)__builtin_ctz(match | 1u << 31) - PL_META_SIGN_BITS;
-
-	return match == 0 ? 1 : meta >> shift & PL_META_POS_MASK;
-}
 
 /* The homes of these had not the key and a meta word: which lead on? */
-static uint32_t pending_collect(struct pl_table_reader *r, const uint64_t *ids,
-				const struct pl_table_hit *hits, const uint8_t *open,
-				uint32_t open_cnt, struct pending *pending)
+static void pending_collect(struct pl_table_reader *r, const uint64_t *ids,
+			    const struct pl_table_hit *hits, const uint8_t *open, uint32_t open_cnt,
+			    struct pending *p)
 {
-	uint32_t cnt = 0;
-
+	p->cnt = 0;
 	for (uint32_t k = 0; k < open_cnt; k++) {
 		uint32_t i = open[k];
 		uint64_t home = hits[i].slot >> 2;
@@ -155,48 +22,10 @@ static uint32_t pending_collect(struct pl_table_reader *r, const uint64_t *ids,
 		 * here, and its entry where that leads. Pairs: META-PUB release in the writer. */
 		uint32_t meta = atomic_load_explicit(&r->buckets[home].meta, memory_order_acquire);
 
-		pending[cnt] = (struct pending){home, meta, i, tag};
-		cnt += (pl_meta_match(meta, tag) | meta >> PL_META_LEVEL_SHIFT) != 0;
-	}
-	return cnt;
-}
-
-/* facts 0: not found. The two fields as one store. */
-static inline void hit_set(struct pl_table_hit *hit, uint32_t facts)
-{
-	uint64_t word = facts | (uint64_t)(facts != 0) << 32;
-
-	static_assert(offsetof(struct pl_table_hit, found) ==
-			      offsetof(struct pl_table_hit, facts) + 4,
-		      "one word");
-	memcpy((uint8_t *)hit + offsetof(struct pl_table_hit, facts), &word, sizeof(word));
-}
-
-/* Ask for all the second lines. */
-static void pending_ask(struct pl_table_reader *r, struct pending *pending, uint32_t cnt)
-{
-	r->counters.second_line += cnt;
-	for (uint32_t k = 0; k < cnt; k++) {
-		struct pending *p = &pending[k];
-		uint32_t pos = meta_first_pos(p->meta, pl_meta_match(p->meta, p->tag));
-
-		p->bucket = pl_table_pos_bucket(p->bucket, pos, r->seed, r->bucket_cnt);
-		pl_prefetch(&r->buckets[p->bucket]);
-	}
-}
-
-/* Look at them, and where that does not settle it, further. */
-static void pending_look(struct pl_table_reader *r, const uint64_t *ids, struct pl_table_hit *hits,
-			 const struct pending *pending, uint32_t cnt)
-{
-	for (uint32_t k = 0; k < cnt; k++) {
-		const struct pending *p = &pending[k];
-		struct pl_table_hit *hit = &hits[p->idx];
-		uint32_t facts = bucket_facts(r->buckets, p->bucket, ids[p->idx], &hit->slot);
-
-		hit_set(hit, facts);
-		if (PL_UNLIKELY(facts == 0))
-			find_rest(r, ids[p->idx], hit);
+		p->bucket[p->cnt] = home;
+		p->meta[p->cnt] = (uint64_t)tag << 32 | meta;
+		p->idx[p->cnt] = i;
+		p->cnt += (pl_meta_match(meta, tag) | meta >> PL_META_LEVEL_SHIFT) != 0;
 	}
 }
 
@@ -229,12 +58,12 @@ find_group(struct pl_bucket *buckets, uint64_t bucket_cnt, uint64_t seed, const 
 void PL_TABLE_BURST(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
 		    struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt)
 {
-	struct pending pending[PL_TABLE_BURST_MAX + 1];
 	uint8_t open[PL_TABLE_BURST_MAX + 1];
-	uint32_t i = 0, k = 0, open_cnt = 0, pending_cnt;
+	uint32_t i = 0, k = 0, open_cnt = 0;
 	struct pl_bucket *buckets = r->buckets;
 	uint64_t bucket_cnt = r->bucket_cnt;
 	uint64_t seed = r->seed;
+	struct pending p;
 
 	PL_DCHECK(cnt <= PL_TABLE_BURST_MAX && next_cnt <= cnt);
 	for (; i + FIND_GROUP_CNT <= cnt && k + FETCH_GROUP_CNT + FETCH_LATE_CNT <= next_cnt;
@@ -245,9 +74,9 @@ void PL_TABLE_BURST(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt
 				      open_cnt);
 	}
 	open_cnt = find_group(buckets, bucket_cnt, seed, ids, i, cnt - i, hits, open, open_cnt);
-	pending_cnt = pending_collect(r, ids, hits, open, open_cnt, pending);
-	pending_ask(r, pending, pending_cnt);
+	pending_collect(r, ids, hits, open, open_cnt, &p);
+	pending_ask(r, &p);
 	for (; k < next_cnt; k++)
 		pl_table_prefetch_home(buckets, bucket_cnt, seed, next_ids[k]);
-	pending_look(r, ids, hits, pending, pending_cnt);
+	pending_look(r, ids, hits, &p);
 }

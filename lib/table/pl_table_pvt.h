@@ -20,7 +20,7 @@
 #include "table/pl_table.h"
 
 #define PL_TABLE_MAGIC          "PLTABLE\n"
-#define PL_TABLE_LAYOUT_VERSION 1u
+#define PL_TABLE_LAYOUT_VERSION 2u
 #define PL_TABLE_SLOTS          3u
 #define PL_TABLE_STASH_CNT      64u /* buckets */
 #define PL_TABLE_POS_CNT        16u /* home, buddy, 14 others; the stash is beyond */
@@ -230,19 +230,24 @@ static inline uint64_t pl_table_reduce(uint64_t hash, uint64_t cnt)
 	return (hash >> 32) * cnt >> 32;
 }
 
-/* One folded multiplication, as in wyhash (Wang Yi 2019): the seed is secret, and ids are given
- * by the authority. */
+/* Two multiplications and a fold between them (the shape of MurmurHash3's finalizer, Appleby 2011):
+ * of 64 bits, so that eight keys can be hashed in a vector. The seed is secret, and ids are given by
+ * the authority. Bits from PL_TABLE_TAG_SHIFT up depend on all of the id. */
+#define PL_TABLE_HASH_MUL1 UINT64_C(0x9e3779b97f4a7c15)
+#define PL_TABLE_HASH_MUL2 UINT64_C(0xd6e8feb86659fd93)
+#define PL_TABLE_TAG_SHIFT 16u
+
 static inline uint64_t pl_table_hash(uint64_t id, uint64_t seed)
 {
-	unsigned __int128 p = (unsigned __int128)(id ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t h = (id ^ seed) * PL_TABLE_HASH_MUL1;
 
-	return (uint64_t)p ^ (uint64_t)(p >> 64);
+	return (h ^ h >> 32) * PL_TABLE_HASH_MUL2;
 }
 
-/* 1 .. 63, from the hash's low bits; the home comes from its high ones. */
+/* 1 .. 63, from bits 16 .. 31 of the hash; the home comes from those above. */
 static inline uint32_t pl_table_tag(uint64_t hash)
 {
-	return (uint32_t)((hash & 0xffff) * PL_META_TAG_MASK >> 16) + 1;
+	return (uint32_t)((hash >> PL_TABLE_TAG_SHIFT & 0xffff) * PL_META_TAG_MASK >> 16) + 1;
 }
 
 /*
