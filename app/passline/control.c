@@ -183,6 +183,8 @@ static void config_swap(struct pl_app *app, struct pl_config *next)
 
 	pl_app_config_lock(app);
 	old = app->config;
+	/* Texts that cannot change (paths, ports) are read without the lock by those who were given
+	 * them at the start: they are overwritten by the same bytes. */
 	app->config = *next;
 	pl_app_config_unlock(app);
 	pl_config_free(&old);
