@@ -164,6 +164,13 @@ static bool roll_forward(struct pl_intake *in)
 	return in->pos.sequence != was;
 }
 
+/* The authority has signed a segment of that sequence, and we have not got it. */
+static void lacking(struct pl_intake *in, uint64_t sequence)
+{
+	if (sequence > in->behind_until)
+		in->behind_until = sequence;
+}
+
 static bool is_evidence(enum pl_feed_error e)
 {
 	return e == PL_FEED_GAP || e == PL_FEED_FORK || e == PL_FEED_TIME || e == PL_FEED_RECORD;
@@ -264,6 +271,13 @@ static enum pl_feed_error check_chunk(struct pl_intake *in, const uint8_t *data,
 	if (size < sizeof(h))
 		return pl_feed_check(data, size, in->pubkey, &in->pos, seg);
 	memcpy(&h, data, sizeof(h));
+	/* Of what we have, and need not follow anything. */
+	if (h.sequence <= in->snapshot_sequence) {
+		e = pl_feed_check(data, size, in->pubkey, NULL, seg);
+		if (e == PL_FEED_OK)
+			e = h.stream_id == in->pos.stream_id ? PL_FEED_OLD : PL_FEED_STREAM;
+		return e;
+	}
 	*pos = in->chunk;
 	if (h.chunk_idx == 0) {
 		*pos = (struct pl_feed_chunk_pos){0};
@@ -332,9 +346,7 @@ static void take_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
 	int rc = 0;
 
 	a->error = check_chunk(in, data, size, &pos, seg);
-	if (a->error == PL_FEED_OLD ||
-	    (a->error == PL_FEED_OK && seg->header.sequence <= in->snapshot_sequence)) {
-		a->error = PL_FEED_OLD;
+	if (a->error == PL_FEED_OLD) {
 		compare_old(in, data, size, a);
 		return;
 	}
@@ -361,7 +373,7 @@ static void take_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
 	pl_feed_chunk_advance(&pos, seg);
 	in->chunk = pos;
 	if (seg->header.sequence > in->pos.sequence)
-		in->behind_until = seg->header.sequence;
+		lacking(in, seg->header.sequence);
 	if (pl_feed_chunk_complete(&pos))
 		snapshot_complete(in);
 }
@@ -382,7 +394,7 @@ static void refused(struct pl_intake *in, const struct pl_feed_header *h,
 			 pl_feed_error_text(a->error),
 			 a->error == PL_FEED_GAP ? ": send them first" : "");
 	if (is_evidence(a->error))
-		in->behind_until = h->sequence > next ? h->sequence : next;
+		lacking(in, h->sequence > next ? h->sequence : next);
 }
 
 enum pl_intake_outcome pl_intake_submit(struct pl_intake *in, const uint8_t *data, size_t size,
