@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "intake/pl_push.h"
 
+/* These numbers are on the wire (docs/protocol.md): new ones come behind. */
+static_assert(PL_FEED_STREAM == 5 && PL_FEED_GAP == 10 && PL_FEED_TIME == 13, "reasons");
+static_assert(PL_INTAKE_HELD == 1 && PL_INTAKE_BROKEN == 4, "outcomes");
 static_assert(sizeof(PL_PUSH_MAGIC) == 9, "eight bytes and the NUL");
 
 #define FLAG_BROKEN 1u
