@@ -11,34 +11,37 @@
 
 static int help(void *ctx, struct pl_ctl_call *call);
 
-/* C(name, handler, bytes that may follow, slow, help). Slow: what waits for control or the disk, or
- * works long. */
+/* C(name, handler, bytes that may follow, lane, help) */
 #define COMMANDS(C)                                                                                \
-	C("help", help, 0, false, "These commands.")                                               \
-	C("status", pl_desk_status, 0, false, "State and its reasons, feed, table, clock, ports.") \
-	C("feed", pl_desk_feed, 0, false, "How far the feed is, and what was refused last.")       \
-	C("feed push", pl_desk_feed_push, PL_FEED_SEGMENT_SIZE_MAX, true,                          \
+	C("help", help, 0, PL_CTL_QUICK, "These commands.")                                        \
+	C("status", pl_desk_status, 0, PL_CTL_QUICK,                                               \
+	  "State and its reasons, feed, table, clock, ports.")                                     \
+	C("feed", pl_desk_feed, 0, PL_CTL_QUICK,                                                   \
+	  "How far the feed is, and what was refused last.")                                       \
+	C("feed push", pl_desk_feed_push, PL_FEED_SEGMENT_SIZE_MAX, PL_CTL_SLOW,                   \
 	  "Take the segment that follows.")                                                        \
-	C("policy", pl_desk_policy, 0, false, "The rules in force.")                               \
-	C("gateways", pl_desk_gateways, 0, false,                                                  \
+	C("policy", pl_desk_policy, 0, PL_CTL_QUICK, "The rules in force.")                        \
+	C("gateways", pl_desk_gateways, 0, PL_CTL_QUICK,                                           \
 	  "Counts by gateway. Args: id, or from and limit.")                                       \
-	C("keys", pl_desk_keys, 0, false, "Which keys are held: ids and epochs.")                  \
-	C("counters", pl_desk_counters, 0, false, "All counters, with what they count.")           \
-	C("journal", pl_desk_journal, 0, true, "The newest lines of the journal. Args: last.")     \
-	C("reload", pl_desk_reload, 0, true, "Read configuration, keys and rules again.")          \
-	C("drain", pl_desk_drain, 0, true, "Say \"draining\" in replies. Args: stop.")             \
-	C("undrain", pl_desk_undrain, 0, true, "Take it back.")                                    \
-	C("waiver", pl_desk_waiver, 0, true, "The enforcement waiver, and one that was dropped.")  \
-	C("waiver apply", pl_desk_waiver_apply, PL_WAIVER_SIZE, true,                              \
+	C("keys", pl_desk_keys, 0, PL_CTL_QUICK, "Which keys are held: ids and epochs.")           \
+	C("counters", pl_desk_counters, 0, PL_CTL_QUICK, "All counters, with what they count.")    \
+	C("journal", pl_desk_journal, 0, PL_CTL_SLOW,                                              \
+	  "The newest lines of the journal. Args: last.")                                          \
+	C("reload", pl_desk_reload, 0, PL_CTL_CHANGE, "Read configuration, keys and rules again.") \
+	C("drain", pl_desk_drain, 0, PL_CTL_CHANGE, "Say \"draining\" in replies. Args: stop.")    \
+	C("undrain", pl_desk_undrain, 0, PL_CTL_CHANGE, "Take it back.")                           \
+	C("waiver", pl_desk_waiver, 0, PL_CTL_SLOW,                                                \
+	  "The enforcement waiver, and one that was dropped.")                                     \
+	C("waiver apply", pl_desk_waiver_apply, PL_WAIVER_SIZE, PL_CTL_SLOW,                       \
 	  "Take a signed waiver. Bytes: its file.")                                                \
-	C("waiver drop", pl_desk_waiver_drop, 0, true, "Take it away.")
+	C("waiver drop", pl_desk_waiver_drop, 0, PL_CTL_SLOW, "Take it away.")
 
 static const struct pl_ctl_command commands[] = {
-#define C(command, fn, size_max, is_slow, text) \
+#define C(command, fn, size_max, in_lane, text) \
 	{.name = command,                       \
 	 .handler = fn,                         \
 	 .payload_size_max = size_max,          \
-	 .slow = is_slow,                       \
+	 .lane = in_lane,                       \
 	 .help = text},
 	COMMANDS(C)
 #undef C

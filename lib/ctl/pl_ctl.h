@@ -10,8 +10,8 @@
  *
  * "args" and "size" may be left out. A connection may carry several requests, one after the other.
  *
- * The server: one thread polls all sockets, and two lanes run handlers, the quick ones and the
- * slow ones, so that neither a client that is slow, silent or hostile nor a long piece of work
+ * The server: one thread polls all sockets, and lanes of their own run handlers that are quick, slow,
+ * or change something, so that neither a client that is slow, silent or hostile nor a long piece of work
  * keeps anyone else waiting. Everything is bounded: clients, bytes, and the time that a client
  * takes to say what it wants and to read the answer.
  */
@@ -65,12 +65,21 @@ struct pl_ctl_call {
  */
 typedef int (*pl_ctl_handler)(void *ctx, struct pl_ctl_call *call);
 
+/** Where a command runs: those of one lane one after another, lanes beside each other. */
+enum pl_ctl_lane_id {
+	PL_CTL_QUICK = 0, /* never waits, never works long */
+	PL_CTL_SLOW = 1,  /* may wait for a disk, or work long */
+	PL_CTL_CHANGE =
+		2, /* what must not stand behind long work, but may wait for another thread */
+	PL_CTL_LANE_CNT
+};
+
 /** One line of the dispatch table. Static storage. */
 struct pl_ctl_command {
 	const char *name; /* one or more words of small letters, one blank between them */
 	pl_ctl_handler handler;
 	uint32_t payload_size_max; /* 0: no bytes may follow. At most PL_CTL_PAYLOAD_SIZE_MAX */
-	bool slow;                 /* may wait or work long: runs in the slow lane */
+	uint8_t lane;              /* enum pl_ctl_lane_id */
 	const char *help;          /* what it does, for "help" */
 };
 

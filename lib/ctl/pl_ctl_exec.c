@@ -136,7 +136,7 @@ static void *lane_main(void *arg)
 
 void pl_ctl_lane_add(struct pl_ctl_conn *c)
 {
-	struct pl_ctl_lane *lane = &c->server->lanes[c->command->slow];
+	struct pl_ctl_lane *lane = &c->server->lanes[c->command->lane];
 
 	pthread_mutex_lock(&c->server->lock);
 	c->next = NULL;
@@ -160,7 +160,8 @@ static int thread_start(const struct pl_ctl_server_conf *conf, pthread_t *thread
 
 int pl_ctl_lanes_start(struct pl_ctl_server *s)
 {
-	static const char *const names[] = {"pl-desk-quick", "pl-desk-slow"};
+	static const char *const names[PL_CTL_LANE_CNT] = {"pl-desk-quick", "pl-desk-slow",
+							   "pl-desk-change"};
 	int rc = 0;
 
 	for (size_t i = 0; i < PL_ARRAY_CNT(s->lanes) && rc == 0; i++) {

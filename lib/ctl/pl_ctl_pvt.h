@@ -71,7 +71,7 @@ struct pl_ctl_server {
 	pthread_mutex_t lock;
 	bool stop; /* lock */
 	_Atomic bool stopping PL_SHARED(stopper, handlers);
-	struct pl_ctl_lane lanes[2]; /* quick, slow */
+	struct pl_ctl_lane lanes[PL_CTL_LANE_CNT];
 	struct pl_ctl_conn **conns;
 	uint32_t conn_cnt;
 	size_t payloads_size;                               /* bytes held for payloads */
