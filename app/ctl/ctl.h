@@ -28,9 +28,9 @@ struct pl_cli {
 };
 
 /**
- * One command. Its synopsis is what follows "passlinectl [OPTION]... " in its help; the options
- * that it takes besides the common ones are in `options`, for the completion and the parser: words
- * of the form "--name" or "--name=VALUE", blank between them.
+ * One command. Its synopsis is what follows its name in the help. `options` serves the completion:
+ * the options that it takes besides the common ones, "--name" or "--name=" with a value, and the
+ * words that may follow its name; a blank between them.
  */
 struct pl_cli_command {
 	const char *name;

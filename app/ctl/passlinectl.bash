@@ -40,7 +40,8 @@ _passlinectl() {
 		mapfile -t COMPREPLY < <(compgen -W "$("$program" --words "$command" 2>/dev/null | tr -d =)
 			--socket --json --timeout --help" -- "$cur")
 	else
-		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$("$program" --words "$command" 2>/dev/null | tr -d =)" \
+			-- "$cur"; compgen -f -- "$cur")
 	fi
 }
 complete -o filenames -F _passlinectl passlinectl
