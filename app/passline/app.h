@@ -67,7 +67,6 @@ struct pl_app {
 	_Atomic uint32_t clock_trust PL_SHARED(ctrl, telemetry);  /* enum pl_clock_trust */
 	_Atomic uint32_t policy_generation PL_SHARED(ctrl, desk); /* how many, from 1 */
 	_Atomic uint64_t view_generation PL_SHARED(ctrl, desk);
-	_Atomic bool draining PL_SHARED(ctrl, desk);
 };
 
 /* ports.c */

@@ -334,8 +334,6 @@ void pl_control_drain(struct pl_app *app, const char *who, bool stop)
 		c->stopping = true;
 		c->drain_end_ms = monotonic_ms() + app->config.site.drain_ms;
 	}
-	/* relaxed: shown to humans. */
-	atomic_store_explicit(&app->draining, true, memory_order_relaxed);
 	flags_publish(app);
 }
 
@@ -353,8 +351,6 @@ int pl_control_undrain(struct pl_app *app, const char *who, char *error, size_t 
 		return -EALREADY;
 	}
 	c->draining = false;
-	/* relaxed: as above. */
-	atomic_store_explicit(&app->draining, false, memory_order_relaxed);
 	flags_publish(app);
 	pl_say("draining no more");
 	pl_journal_write(&app->journal, who, "drain", "done", "taken back");
