@@ -319,15 +319,18 @@ static int store_segments(struct pl_registry *r, uint64_t now_s, bool heartbeat,
 					strerror(errno));
 	while (left > 0 || heartbeat) {
 		uint64_t cnt = left < PL_FEED_RECORDS_MAX ? left : PL_FEED_RECORDS_MAX;
+		/* Only with the last one the feed is complete up to now: an appliance that has half of a
+		 * large operation must not call the other half unknown. */
+		uint64_t as_of = cnt == left ? now_s : (pos->as_of != 0 ? pos->as_of : 1);
 		struct pl_feed_segment seg;
 		const uint8_t *data;
 		size_t size;
 		int rc = fill_writer(r, cnt, error, error_size);
 
 		if (rc == 0 &&
-		    pl_feed_writer_seal(r->writer, pos, now_s, r->seckey, &seg, &data, &size) != 0)
+		    pl_feed_writer_seal(r->writer, pos, as_of, r->seckey, &seg, &data, &size) != 0)
 			rc = pl_registry_fail(-EINVAL, error, error_size,
-					      "no segment can be as of %" PRIu64, now_s);
+					      "no segment can be as of %" PRIu64, as_of);
 		/* The row before the file: if the database cannot take it, nothing is out yet. */
 		if (rc == 0)
 			rc = pl_registry_segment_add(r, &seg, error, error_size);

@@ -326,6 +326,35 @@ static void test_what_no_feed_may_carry_is_refused(void **state)
 	pl_registry_rollback(fx.registry);
 }
 
+/* Who has only the first segment of a large operation may not take its end for the feed's. */
+static void test_a_large_operation_is_complete_with_its_last_segment(void **state)
+{
+	struct pl_registry_commit done;
+	struct pl_feed_header h;
+	char path[128];
+	FILE *f;
+
+	(void)state;
+	put_committed(&(struct pl_cert){.id = 3, .kind = 1}); /* as of 1000 */
+	begin();
+	for (uint64_t i = 0; i <= PL_FEED_RECORDS_MAX; i++) {
+		struct pl_cert c = cert(10 + i, 18000);
+
+		assert_int_equal(put(&c), 0);
+	}
+	assert_int_equal(pl_registry_commit(fx.registry, 7000, false, &done, E), 0);
+	assert_int_equal(done.segment_cnt, 2);
+	assert_int_equal(done.as_of, 7000);
+	for (uint64_t sequence = 2; sequence <= 3; sequence++) {
+		snprintf(path, sizeof(path), "%s/feed/" PL_FEED_NAME_FORMAT, fx.dir, sequence);
+		f = fopen(path, "r");
+		assert_non_null(f);
+		assert_int_equal(fread(&h, sizeof(h), 1, f), 1);
+		fclose(f);
+		assert_int_equal(h.as_of, sequence == 2 ? 1000 : 7000);
+	}
+}
+
 static void test_a_heartbeat_is_an_empty_segment(void **state)
 {
 	struct pl_registry_commit done;
@@ -998,6 +1027,7 @@ int main(void)
 		T(test_death_at_any_point_leaves_feed_and_registry_agreeing),
 		T(test_a_full_disk_changes_nothing),
 		T(test_a_failed_fsync_ends_this_opening_and_the_next_one_settles),
+		T(test_a_large_operation_is_complete_with_its_last_segment),
 		T(test_a_snapshot_is_the_registry_and_is_written_once),
 		T(test_a_snapshot_cut_off_anywhere_is_taken_up_again),
 		T(test_chunks_of_another_attempt_give_way),
