@@ -36,12 +36,17 @@ const struct pl_cli_command pl_cli_commands[] = {
 	{
          .name = "policy",
          .run = pl_cli_policy,
-         .summary = "the rules in force",
-         .synopsis = "",
+         .summary = "the rules in force; try: what others would change",
+         .synopsis = "[try FILE [--class N]]",
          .description = "    The rules as the text of a policy file that means the same, "
 			       "with the file they came\n"
 			       "    from, their BLAKE2b-256 hash, and how many rules were in force "
-			       "since the start.\n",							 .options = "",
+			       "since the start.\n"
+			       "    try: how many certificates of the table, by class of venue, "
+			       "would get another verdict by\n"
+			       "    the rules of FILE, and how many of the last hour's scans, "
+			       "estimated from a sample. Nothing\n"
+			       "    is changed.\n",							 .options = "try --class=",
 	 },
 	{
          .name = "gateways",

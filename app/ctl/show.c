@@ -18,12 +18,89 @@ static int ask_plain(struct pl_cli *cli, const char *command, json_t **r)
 	return status;
 }
 
+static void print_changes(const json_t *changes, bool scans)
+{
+	const json_t *c;
+	char text[32];
+	size_t i;
+
+	json_array_foreach(changes, i, c)
+	{
+		printf("  %14s  %s -> %s", pl_cli_count_text(pl_cli_u64(c, "count"), text),
+		       pl_cli_str(c, "now"), pl_cli_str(c, "then"));
+		if (scans)
+			printf(" (by %" PRIu64 " samples)", pl_cli_u64(c, "samples"));
+		putchar('\n');
+	}
+}
+
+static void print_try(const json_t *r)
+{
+	const json_t *certs = json_object_get(r, "certificates");
+	const json_t *scans = json_object_get(r, "scans"), *g;
+	char all[32], changed[32];
+	size_t i;
+
+	if (*pl_cli_str(r, "warnings") != '\0')
+		printf("%s\n", pl_cli_str(r, "warnings"));
+	pl_cli_count_text(pl_cli_u64(certs, "count"), all);
+	json_array_foreach(json_object_get(certs, "groups"), i, g)
+	{
+		printf("class %s: %s of %s certificates would get another verdict\n",
+		       pl_cli_str(g, "classes"),
+		       pl_cli_count_text(pl_cli_u64(g, "changed"), changed), all);
+		print_changes(json_object_get(g, "changes"), false);
+	}
+	printf("last hour's scans: about %s of %s would have got another verdict, by %" PRIu64
+	       " samples\n",
+	       pl_cli_count_text(pl_cli_u64(scans, "changed"), changed),
+	       pl_cli_count_text(pl_cli_u64(scans, "count"), all), pl_cli_u64(scans, "samples"));
+	print_changes(json_object_get(scans, "changes"), true);
+	if (pl_cli_bool(r, "qr_differs"))
+		printf("[qr] differs too: what that changes is not told here\n");
+}
+
+static int policy_try(struct pl_cli *cli)
+{
+	bool bad = false;
+	const char *class_text = pl_cli_option(cli, "--class", &bad);
+	json_t *args, *r;
+	uint64_t class = 0;
+	size_t size;
+	void *data;
+	int status;
+
+	if (bad || !pl_cli_operands(cli, 2, 2, "policy try: one FILE"))
+		return PL_CLI_USAGE;
+	if (class_text != NULL && !pl_cli_number(class_text, 255, &class)) {
+		pl_cli_complain("--class %s: a number from 0 to 255 is expected", class_text);
+		return PL_CLI_USAGE;
+	}
+	data = pl_cli_file(cli->argv[1], 1u << 20, &size);
+	if (data == NULL)
+		return PL_CLI_REFUSED;
+	args = json_pack("{s:o}", "file", pl_ctl_text(cli->argv[1]));
+	if (class_text != NULL)
+		(void)json_object_set_new(args, "class", json_integer((json_int_t) class));
+	status = pl_cli_ask(cli, "policy try", args, data, size, &r);
+	free(data);
+	if (status == PL_CLI_DONE && cli->json)
+		pl_cli_json(r);
+	else if (status == PL_CLI_DONE)
+		print_try(r);
+	json_decref(r);
+	return status;
+}
+
 int pl_cli_policy(struct pl_cli *cli)
 {
 	const char *file;
 	json_t *r;
-	int status = ask_plain(cli, "policy", &r);
+	int status;
 
+	if (cli->argc > 0 && strcmp(cli->argv[0], "try") == 0)
+		return policy_try(cli);
+	status = ask_plain(cli, "policy", &r);
 	if (status == PL_CLI_DONE && !cli->json) {
 		file = pl_cli_str(r, "file");
 		printf("# file %s\n# hash %s\n# generation %" PRIu64 "\n%s",

@@ -30,11 +30,13 @@ static int help(void *ctx, struct pl_ctl_call *call);
 	C("reload", pl_desk_reload, 0, PL_CTL_CHANGE, "Read configuration, keys and rules again.") \
 	C("drain", pl_desk_drain, 0, PL_CTL_CHANGE, "Say \"draining\" in replies. Args: stop.")    \
 	C("undrain", pl_desk_undrain, 0, PL_CTL_CHANGE, "Take it back.")                           \
-	C("waiver", pl_desk_waiver, 0, PL_CTL_SLOW,                                                \
+	C("policy try", pl_desk_policy_try, PL_POLICY_TRY_SIZE_MAX, PL_CTL_SLOW,                   \
+	  "What rules would change. Bytes: a policy file. Args: class, file.")                     \
+	C("waiver", pl_desk_waiver, 0, PL_CTL_CHANGE,                                              \
 	  "The enforcement waiver, and one that was dropped.")                                     \
-	C("waiver apply", pl_desk_waiver_apply, PL_WAIVER_SIZE, PL_CTL_SLOW,                       \
+	C("waiver apply", pl_desk_waiver_apply, PL_WAIVER_SIZE, PL_CTL_CHANGE,                     \
 	  "Take a signed waiver. Bytes: its file.")                                                \
-	C("waiver drop", pl_desk_waiver_drop, 0, PL_CTL_SLOW, "Take it away.")
+	C("waiver drop", pl_desk_waiver_drop, 0, PL_CTL_CHANGE, "Take it away.")
 
 static const struct pl_ctl_command commands[] = {
 #define C(command, fn, size_max, in_lane, text) \

@@ -15,7 +15,8 @@
 #include "ctl/pl_ctl.h"
 #include "mailbox.h"
 
-#define PL_DESK_WHO_SIZE 96u
+#define PL_POLICY_TRY_SIZE_MAX (1u << 20) /* bytes of a policy file to try */
+#define PL_DESK_WHO_SIZE       96u
 
 struct pl_app;
 
@@ -56,6 +57,9 @@ int pl_desk_feed_push(void *ctx, struct pl_ctl_call *call);
 int pl_desk_reload(void *ctx, struct pl_ctl_call *call);
 int pl_desk_drain(void *ctx, struct pl_ctl_call *call);
 int pl_desk_undrain(void *ctx, struct pl_ctl_call *call);
+
+/* desk_try.c */
+int pl_desk_policy_try(void *ctx, struct pl_ctl_call *call);
 
 /* desk_waiver.c */
 int pl_desk_waiver(void *ctx, struct pl_ctl_call *call);

@@ -146,10 +146,24 @@ static struct pl_now now_make(const struct pl_worker *w, uint64_t now_tsc)
 	return now;
 }
 
+/* Keep the sample that the bursts since the last time have given, and ask for the next. */
+static PL_COLD void sample_renew(struct pl_worker *w, uint64_t tsc)
+{
+	struct pl_sample s;
+
+	w->sample_tsc = tsc + w->sample_period_tsc;
+	if (w->samples == NULL)
+		return;
+	if (pl_verify_sample_get(w->verify, &s))
+		pl_samples_put(w->samples, &s);
+	pl_verify_sample_ask(w->verify);
+}
+
 static void burst(struct pl_worker *w, uint32_t rx_cnt)
 {
 	struct pl_now now;
 	uint32_t item_cnt;
+	uint64_t tsc;
 
 	w->counters.rx_pkts += rx_cnt;
 	for (uint32_t i = 0; i < rx_cnt; i++) /* headers and the start of the payload */
@@ -159,7 +173,10 @@ static void burst(struct pl_worker *w, uint32_t rx_cnt)
 		/* Read after the frames were taken. A time from before would be older than what is in
 		 * them if we stood still in between (stopped, or our virtual machine was): then a QR
 		 * code of just now would be from the future, and its owner turned away. */
-		now = now_make(w, rte_rdtsc());
+		tsc = rte_rdtsc();
+		now = now_make(w, tsc);
+		if (PL_UNLIKELY(tsc >= w->sample_tsc))
+			sample_renew(w, tsc);
 		pl_verify_burst(w->verify, &w->view->view, &now, w->items, item_cnt);
 		reply_all(w, item_cnt);
 	}

@@ -69,6 +69,7 @@ struct pl_worker {
 	struct pl_clock_view clock PL_OWNED_BY(worker);
 	uint64_t chores_tsc PL_OWNED_BY(worker); /* when they are due */
 	uint64_t chores_period_tsc PL_FROZEN_AFTER(start);
+	uint64_t sample_tsc PL_OWNED_BY(worker); /* when the next sample of the scans is due */
 	uint32_t flags PL_OWNED_BY(worker);
 	uint32_t as_of PL_OWNED_BY(worker);
 	uint32_t empty_polls PL_OWNED_BY(worker); /* in a row */
@@ -90,6 +91,8 @@ struct pl_worker {
 	alignas(PL_CACHE_LINE) struct pl_view_box *views PL_FROZEN_AFTER(start);
 	const struct pl_clock *clock_base PL_FROZEN_AFTER(start);
 	const struct pl_live *live PL_FROZEN_AFTER(start);
+	uint64_t sample_period_tsc PL_FROZEN_AFTER(start);
+	struct pl_samples *samples PL_SHARED(worker, desk); /* NULL: none are kept */
 	uint32_t idx PL_FROZEN_AFTER(start); /* of all workers: queue number in nonces */
 	uint32_t lcore_id PL_FROZEN_AFTER(start);
 	bool garp PL_FROZEN_AFTER(start);

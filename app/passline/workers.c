@@ -73,6 +73,12 @@ static int worker_create(struct pl_app *app, struct pl_app_port *ap, uint16_t qu
 	w->live = &app->live;
 	w->garp = ap->conf->garp;
 	w->chores_period_tsc = rte_get_tsc_hz() / 1000000 * PL_CHORES_US;
+	w->sample_period_tsc = rte_get_tsc_hz() / PL_SAMPLES_A_SECOND;
+	w->samples = pl_samples_create();
+	if (w->samples == NULL) {
+		snprintf(error, error_size, "no memory for a sample of scans");
+		return -ENOMEM;
+	}
 	if (rte_rcu_qsbr_thread_register(app->views.qsbr, w->idx) != 0) {
 		snprintf(error, error_size, "worker %u cannot be registered", w->idx);
 		return -EINVAL;
@@ -141,6 +147,7 @@ void pl_workers_destroy(struct pl_app *app)
 		pl_verify_destroy(w->verify);
 		if (w->reader != NULL)
 			pl_table_reader_destroy(w->reader);
+		pl_samples_destroy(w->samples);
 		rte_free(w);
 	}
 	app->worker_cnt = 0;

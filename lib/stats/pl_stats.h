@@ -42,7 +42,7 @@
 	D(NOT_REQUEST, "not_request", "datagram is not a request")                          \
 	D(NO_GATEWAY, "no_gateway", "gateway or key epoch is not known")                    \
 	D(BAD_SEAL, "bad_seal", "datagram does not authenticate")                           \
-	D(ERROR_LIMIT, "error_limit", "at fault, and its gateway was told before")         \
+	D(ERROR_LIMIT, "error_limit", "at fault, and its gateway was told before")          \
 	D(NO_NONCE, "no_nonce", "reply counters ran out: state directory is not writable")  \
 	D(TX_FULL, "tx_full", "reply built but the port did not take it")
 

@@ -9,6 +9,7 @@
 
 #include "base/pl_base.h"
 #include "seal/pl_seal.h"
+#include "stats/pl_samples.h"
 #include "stats/pl_stats.h"
 #include "table/pl_table.h"
 #include "token/pl_token.h"
@@ -66,6 +67,11 @@ void pl_verify_destroy(struct pl_verify *v);
  */
 uint32_t pl_verify_burst(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
 			 struct pl_verify_item *items, uint32_t item_cnt);
+
+/** Take one of the scans of the next burst as a sample of all since the one before. v's thread. */
+void pl_verify_sample_ask(struct pl_verify *v);
+/** The sample, if there was a scan to take since it was asked for; then it is asked for no more. */
+bool pl_verify_sample_get(struct pl_verify *v, struct pl_sample *out);
 
 /** Reply counters: the next one, and a new bound, which must already be on disk. v's thread. */
 uint64_t pl_verify_nonce_next(const struct pl_verify *v);

@@ -82,3 +82,17 @@ const struct pl_seal *pl_verify_seal(const struct pl_verify *v)
 {
 	return v->seal;
 }
+
+void pl_verify_sample_ask(struct pl_verify *v)
+{
+	v->sample_asked = true;
+}
+
+bool pl_verify_sample_get(struct pl_verify *v, struct pl_sample *out)
+{
+	if (!v->sample_taken)
+		return false;
+	v->sample_taken = false;
+	*out = v->sample;
+	return true;
+}

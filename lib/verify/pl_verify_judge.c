@@ -191,6 +191,25 @@ static void judge_loading(struct pl_verify *v, const struct pl_view *view, const
 	}
 }
 
+/* Any one of the chunk, as good as by chance: which of them is nobody's to choose. */
+static PL_COLD void sample_take(struct pl_verify *v, const struct pl_now *now,
+				const struct chunk *c)
+{
+	uint32_t i = (uint32_t)(pl_mix64(v->counters->scans) % c->cnt);
+	uint64_t scan_cnt = v->counters->scans - v->sampled_scans;
+
+	v->sample = (struct pl_sample){
+		.facts = v->hits[i].facts,
+		.at_s = (uint32_t)(now->wall_ms / 1000),
+		.scan_cnt = scan_cnt < UINT32_MAX ? (uint32_t)scan_cnt : UINT32_MAX,
+		.venue_class = (uint8_t)PL_VENUE_CLASS(c->venue_id[i]),
+		.verdict = (uint8_t)(pl_le32_get(c->out[i]) & 0xff),
+	};
+	v->sampled_scans = v->counters->scans;
+	v->sample_asked = false;
+	v->sample_taken = true;
+}
+
 void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
 		     const struct chunk *c, const struct chunk *next)
 {
@@ -228,4 +247,6 @@ void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const stru
 		count(v, c->gateway[i], vd);
 		pl_le32_put(c->out[i], PL_WIRE_VERDICT(vd, kind, flags));
 	}
+	if (PL_UNLIKELY(v->sample_asked))
+		sample_take(v, now, c);
 }

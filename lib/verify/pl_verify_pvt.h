@@ -74,6 +74,12 @@ struct pl_verify {
 	uint32_t op_item[PL_VERIFY_BURST_MAX];
 	struct chunk chunks[2];
 
+	/* A sample of the scans: asked for, or taken and not yet fetched. */
+	bool sample_asked PL_OWNED_BY(worker);
+	bool sample_taken;
+	uint64_t sampled_scans; /* how many there had been at the sample before */
+	struct pl_sample sample;
+
 	/* Of the chunk being judged. */
 	struct pl_table_hit hits[CHUNK_MAX];
 	uint64_t master0[CHUNK_MAX];

@@ -615,6 +615,38 @@ static void test_counters_add_up(void **state)
 	assert_true(g[0].seen_ms == fx->now.wall_ms);
 }
 
+/* One scan now and then, and how many it stands for; taken when asked for alone. */
+static void test_a_sample_of_the_scans(void **state)
+{
+	struct fx *fx = *state;
+	struct pl_cert c = fx_cert_valid(640), absent = fx_cert_valid(641);
+	struct pl_wire_scan scan;
+	struct pl_sample s;
+
+	fx_cert(fx, &c);
+	scan = fx_scan(fx, &c, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scan), PL_V_PASS);
+	assert_false(pl_verify_sample_get(fx->verify, &s));
+	pl_verify_sample_ask(fx->verify);
+	assert_false(pl_verify_sample_get(fx->verify, &s)); /* no scan since */
+	assert_verdict(ask(fx, &scan), PL_V_PASS);
+	assert_verdict(ask(fx, &scan), PL_V_PASS);
+	assert_true(pl_verify_sample_get(fx->verify, &s));
+	assert_int_equal(s.facts, pl_facts_pack(&c));
+	assert_int_equal(s.verdict, PL_V_PASS);
+	assert_int_equal(s.venue_class, FX_CLASS);
+	assert_int_equal(s.at_s, FX_NOW_S);
+	assert_int_equal(s.scan_cnt, 2);
+	assert_false(pl_verify_sample_get(fx->verify, &s)); /* once */
+	scan = fx_scan(fx, &absent, FX_NOW_S, 1);
+	pl_verify_sample_ask(fx->verify);
+	assert_verdict(ask(fx, &scan), PL_V_UNKNOWN_CERT);
+	assert_true(pl_verify_sample_get(fx->verify, &s));
+	assert_int_equal(s.facts, 0);
+	assert_int_equal(s.verdict, PL_V_UNKNOWN_CERT);
+	assert_int_equal(s.scan_cnt, 2);
+}
+
 static void test_state_in_every_reply(void **state)
 {
 	struct fx *fx = *state;
@@ -704,6 +736,7 @@ int main(void)
 		T(test_faults_are_told_now_and_then),
 		T(test_full_bursts_of_all_sizes),
 		T(test_counters_add_up),
+		T(test_a_sample_of_the_scans),
 		T(test_state_in_every_reply),
 		cmocka_unit_test(test_every_verdict_was_reached),
 		cmocka_unit_test(test_engines),
