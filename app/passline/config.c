@@ -196,12 +196,14 @@ static void check_ages(const struct pl_config *c, struct complaints *cs)
 {
 	char what[PL_SITE_PATH_SIZE + 256];
 
-	if (c->site.request_age_ms_max <= c->policy.qr_skew_s * 1000u)
+	/* Times in a QR code are whole seconds: below one, no delay shows. */
+	if (c->site.request_age_ms_max <= c->policy.qr_skew_s * 1000u ||
+	    c->site.request_age_ms_max <= 1000u)
 		return;
 	snprintf(what, sizeof(what),
 		 "[limits] request-age-max is %u ms, more than the %u s of 'skew' in [qr] of %s: a "
 		 "good QR code that waits on its way for so long would be called stale. Lower the "
-		 "one, or raise the other",
+		 "one (1 s always holds), or raise the other",
 		 c->site.request_age_ms_max, c->policy.qr_skew_s,
 		 c->site.policy_path[0] != '\0' ? c->site.policy_path : "the built-in rules");
 	complain(cs, what);
