@@ -81,9 +81,12 @@ static enum push_end refresh_end(struct push *p)
 	const uint8_t *data;
 	size_t size;
 
-	/* The newest one was looked at before; is there another? */
-	if (p->end.sequence != 0 && pl_feed_store_get(p->store, p->end.sequence + 1,
-						      PL_FEED_TAIL_IDX, &data, &size) == -ENOENT)
+	/* The newest one was looked at before; is there another? If it is gone itself, so may be the
+	 * one after it: pruned, and the feed is further by now. */
+	if (p->end.sequence != 0 &&
+	    pl_feed_store_get(p->store, p->end.sequence + 1, PL_FEED_TAIL_IDX, &data, &size) ==
+		    -ENOENT &&
+	    pl_feed_store_get(p->store, p->end.sequence, PL_FEED_TAIL_IDX, &data, &size) == 0)
 		return PUSH_DONE;
 	p->end = (struct pl_feed_pos){.stream_id = p->stream_id};
 	if (pl_feed_store_end(p->store, &p->end, &report) == PL_FEED_OK)
