@@ -95,6 +95,9 @@ int authority_commit(struct authority *a, bool heartbeat, struct pl_registry_com
 /** The token key epoch that new certificates get, and the mask of all; false and a complaint. */
 bool authority_epochs(struct authority *a, uint8_t *issuing, uint8_t *mask);
 
+/** A moment for people: "2022-01-06 05:00:00 UTC". @return text. */
+const char *time_words(uint64_t unix_s, char text[32]);
+
 /** A JSON string with its quotes, to stdout. */
 void json_string(const char *text);
 /** One certificate as a JSON object, to stdout; sequence 0 is left out. */

@@ -179,7 +179,7 @@ static int run_publish(int argc, char **argv)
 {
 	static const struct option options[] = {COMMON_OPTIONS};
 	struct pl_registry_commit done;
-	char error[ERROR_SIZE];
+	char error[ERROR_SIZE], as_of[32];
 	struct authority a;
 	int code = EXIT_FAILED;
 
@@ -197,8 +197,8 @@ static int run_publish(int argc, char **argv)
 		printf("{\"sequence\": %" PRIu64 ", \"as_of\": %" PRIu64 "}\n", done.sequence,
 		       done.as_of);
 	else if (code == EXIT_DONE)
-		printf("feed at segment %" PRIu64 ", complete up to %" PRIu64 "\n", done.sequence,
-		       done.as_of);
+		printf("feed at segment %" PRIu64 ", complete up to %s\n", done.sequence,
+		       time_words(done.as_of, as_of));
 	authority_close(&a);
 	return code;
 }

@@ -164,6 +164,7 @@ static int run_status(int argc, char **argv)
 	const struct pl_feed_pos *pos;
 	struct authority a;
 	uint8_t issuing, mask;
+	char as_of[32];
 	bool ok;
 
 	while (next_option(argc, argv, options) != -1)
@@ -179,9 +180,10 @@ static int run_status(int argc, char **argv)
 		       ", \"as_of\": %" PRIu64 ", \"key_epoch\": %u}\n",
 		       pos->stream_id, pos->sequence, pos->as_of, issuing);
 	else if (ok)
-		printf("stream %016" PRIx64 ", segment %" PRIu64 ", complete up to %" PRIu64
-		       ", token key epoch %u\n",
-		       pos->stream_id, pos->sequence, pos->as_of, issuing);
+		printf("stream %016" PRIx64 ", segment %" PRIu64
+		       ", complete up to %s, token key epoch %u\n",
+		       pos->stream_id, pos->sequence,
+		       pos->as_of != 0 ? time_words(pos->as_of, as_of) : "nothing yet", issuing);
 	authority_close(&a);
 	return ok ? EXIT_DONE : EXIT_FAILED;
 }

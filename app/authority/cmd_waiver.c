@@ -58,6 +58,8 @@ static bool write_file(const char *path, const uint8_t *data)
 
 static void print_waiver(const struct pl_waiver *w, const char *path)
 {
+	char from[32], until[32];
+
 	if (json) {
 		printf("{\"serial\": %" PRIu64 ", \"from\": %u, \"until\": %u, \"reason\": ",
 		       w->serial, w->from_s, w->until_s);
@@ -75,7 +77,8 @@ static void print_waiver(const struct pl_waiver *w, const char *path)
 	if (w->until_s == 0)
 		printf(", ends those before");
 	else
-		printf(", from %u until %u", w->from_s, w->until_s);
+		printf(", from %s until %s", time_words(w->from_s, from),
+		       time_words(w->until_s, until));
 	printf(": %s", w->reason);
 	printf(path != NULL ? ", in %s\n" : "\n", path);
 }

@@ -82,6 +82,16 @@ int authority_commit(struct authority *a, bool heartbeat, struct pl_registry_com
 	return EXIT_DONE;
 }
 
+const char *time_words(uint64_t unix_s, char text[32])
+{
+	time_t t = (time_t)unix_s;
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL || strftime(text, 32, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		snprintf(text, 32, "%" PRIu64, unix_s);
+	return text;
+}
+
 bool authority_epochs(struct authority *a, uint8_t *issuing, uint8_t *mask)
 {
 	char error[ERROR_SIZE];

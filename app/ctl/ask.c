@@ -82,8 +82,12 @@ int pl_cli_ask(struct pl_cli *cli, const char *command, json_t *args, const void
 	if (cli->fd < 0)
 		cli->fd = pl_ctl_connect(cli->socket_path, error, sizeof(error));
 	if (cli->fd < 0) {
+		int code = fail(cli, PL_CLI_AWAY, "ECONNREFUSED", error);
+
 		json_decref(args);
-		return fail(cli, PL_CLI_AWAY, "ECONNREFUSED", error);
+		pl_cli_complain("is it running? If its socket is elsewhere ([control], state-dir), "
+				"name it: --socket PATH, or PASSLINE_SOCKET");
+		return code;
 	}
 	rc = pl_ctl_ask(cli->fd, command, args, payload, payload_size, cli->timeout_ms, progress,
 			cli, &reply, error, sizeof(error));

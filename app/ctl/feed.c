@@ -27,6 +27,7 @@ static void print_sources(const json_t *sources)
 static void print_feed(const json_t *r)
 {
 	const json_t *refused = json_object_get(r, "refused"), *flag;
+	const json_t *peers = json_object_get(r, "peers"); /* none: it does not listen */
 	const char *intake_text = pl_cli_str(r, "intake_text");
 	uint64_t as_of = pl_cli_u64(r, "as_of");
 	char a[32], b[32], c[32];
@@ -50,6 +51,10 @@ static void print_feed(const json_t *r)
 		printf("refused    %s (%s)\n", pl_cli_str(refused, "text"),
 		       pl_cli_str(refused, "reason"));
 	print_sources(json_object_get(r, "sources"));
+	if (peers != NULL)
+		printf("peers      %s connected, %" PRIu64 " of them brought a segment\n",
+		       pl_cli_count_text(pl_cli_u64(peers, "connected"), a),
+		       pl_cli_u64(peers, "proven"));
 	json_array_foreach(json_object_get(r, "flags"), i, flag)
 		printf("reason     %s: %s\n", pl_cli_str(flag, "flag"), pl_cli_str(flag, "text"));
 }

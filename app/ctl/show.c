@@ -185,6 +185,7 @@ int pl_cli_gateways(struct pl_cli *cli)
 	const char *from_text = pl_cli_option(cli, "--from", &bad);
 	const char *limit_text = pl_cli_option(cli, "--limit", &bad);
 	uint64_t from = 0, limit = UINT32_MAX, id = 0;
+	const char *wrong = NULL;
 	struct timespec now;
 	uint64_t now_ms;
 	json_t *r;
@@ -192,11 +193,17 @@ int pl_cli_gateways(struct pl_cli *cli)
 
 	if (bad || !pl_cli_operands(cli, 0, 1, "one gateway's number, or none"))
 		return PL_CLI_USAGE;
-	if ((from_text != NULL && !pl_cli_number(from_text, UINT32_MAX, &from)) ||
-	    (limit_text != NULL &&
-	     (!pl_cli_number(limit_text, UINT32_MAX, &limit) || limit == 0)) ||
-	    (cli->argc == 1 && !pl_cli_number(cli->argv[0], UINT32_MAX, &id))) {
-		pl_cli_complain("a whole number up to 4294967295 is expected. See --help");
+	if (from_text != NULL && !pl_cli_number(from_text, UINT32_MAX, &from))
+		wrong = from_text;
+	else if (limit_text != NULL &&
+		 (!pl_cli_number(limit_text, UINT32_MAX, &limit) || limit == 0))
+		wrong = limit_text;
+	else if (cli->argc == 1 && !pl_cli_number(cli->argv[0], UINT32_MAX, &id))
+		wrong = cli->argv[0];
+	if (wrong != NULL) {
+		pl_cli_complain("gateways: \"%s\": a whole number from %d to 4294967295 is "
+				"expected. See passlinectl gateways --help",
+				wrong, wrong == limit_text);
 		return PL_CLI_USAGE;
 	}
 	clock_gettime(CLOCK_REALTIME, &now);

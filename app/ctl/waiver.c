@@ -5,11 +5,14 @@
 #include "ctl.h"
 #include "waiver/pl_waiver.h"
 
-static void print_waiver(const char *what, const json_t *w)
+/* state: instead of its own; NULL: that. */
+static void print_waiver(const json_t *w, const char *state)
 {
 	char from[32], until[32];
 
-	printf("%swaiver %" PRIu64 ": %s", what, pl_cli_u64(w, "serial"), pl_cli_str(w, "state"));
+	if (state == NULL)
+		state = pl_cli_u64(w, "until") != 0 ? pl_cli_str(w, "state") : "ends those before";
+	printf("waiver %" PRIu64 ": %s", pl_cli_u64(w, "serial"), state);
 	if (pl_cli_u64(w, "until") != 0)
 		printf(", from %s until %s", pl_cli_time_text(pl_cli_u64(w, "from"), from),
 		       pl_cli_time_text(pl_cli_u64(w, "until"), until));
@@ -30,7 +33,7 @@ static int apply(struct pl_cli *cli, const char *path)
 	if (status == PL_CLI_DONE && cli->json)
 		pl_cli_json(r);
 	else if (status == PL_CLI_DONE)
-		print_waiver("", r);
+		print_waiver(r, NULL);
 	json_decref(r);
 	return status;
 }
@@ -62,9 +65,9 @@ static int list(struct pl_cli *cli)
 		if (json_is_null(w))
 			printf("no waiver\n");
 		else
-			print_waiver("", w);
+			print_waiver(w, NULL);
 		if (!json_is_null(dropped))
-			print_waiver("dropped here: ", dropped);
+			print_waiver(dropped, "dropped here");
 	}
 	json_decref(r);
 	return status;

@@ -116,16 +116,25 @@ static void check_epochs(struct complaints *cs, const struct pl_keys *gateways, 
 	free(id);
 }
 
+/* What a file lacks, and which key of the configuration names it. */
+static void complain_key(struct complaints *c, const char *key, const char *what)
+{
+	char text[PL_SITE_PATH_SIZE + 600];
+
+	snprintf(text, sizeof(text), "%s: %s", key, what);
+	complain(c, text);
+}
+
 static void load_keys(struct pl_config *c, struct complaints *cs)
 {
 	char what[PL_SITE_PATH_SIZE + 512];
 
 	if (pl_keys_load_file(c->site.authority_path, PL_KEY_AUTHORITY_PUBLIC, &c->authority, what,
 			      sizeof(what)) != 0)
-		complain(cs, what);
+		complain_key(cs, "[keys] authority", what);
 	if (pl_keys_load_dir(c->site.token_dir, PL_KEY_TOKEN, &c->tokens, what, sizeof(what)) !=
 	    0) {
-		complain(cs, what);
+		complain_key(cs, "[keys] token-dir", what);
 	} else if (c->tokens->cnt == 0) {
 		snprintf(what, sizeof(what),
 			 "%s holds no token key: copy the authority's there (*.key)",
@@ -140,7 +149,7 @@ static void load_keys(struct pl_config *c, struct complaints *cs)
 	}
 	if (pl_keys_load_dir(c->site.gateway_dir, PL_KEY_GATEWAY, &c->gateways, what,
 			     sizeof(what)) != 0) {
-		complain(cs, what);
+		complain_key(cs, "[keys] gateway-dir", what);
 	} else if (c->gateways->cnt == 0) {
 		snprintf(what, sizeof(what),
 			 "%s holds no gateway key: nobody could ask. Copy keys there (*.key)",
@@ -154,16 +163,22 @@ static void load_keys(struct pl_config *c, struct complaints *cs)
 static void load_policy(struct pl_config *c, struct complaints *cs)
 {
 	char *notes;
+	int rc;
 
 	if (c->site.policy_path[0] == '\0') {
 		pl_policy_default(&c->policy, &c->policy_names);
 		return;
 	}
 	notes = calloc(1, PL_POLICY_NOTES_SIZE);
-	if (notes == NULL)
+	if (notes == NULL) {
 		complain(cs, "no memory to read the policy");
-	else if (pl_policy_load(c->site.policy_path, &c->policy, &c->policy_names, notes,
-				PL_POLICY_NOTES_SIZE) != 0)
+		return;
+	}
+	rc = pl_policy_load(c->site.policy_path, &c->policy, &c->policy_names, notes,
+			    PL_POLICY_NOTES_SIZE);
+	if (rc == -ENOENT)
+		complain_key(cs, "[policy] file", notes);
+	else if (rc != 0)
 		complain(cs, notes);
 	else if (notes[0] != '\0')
 		pl_say("%s", notes); /* it holds, but somebody should look */

@@ -68,6 +68,7 @@ static void applied_json(json_t *feed, struct pl_loader_status *s)
 
 json_t *pl_desk_feed_json(struct pl_app *app, uint32_t as_of, uint64_t now_s)
 {
+	struct pl_push_server_status server;
 	struct pl_intake_status s;
 	json_t *feed = json_object();
 	uint32_t age_s_max;
@@ -84,12 +85,18 @@ json_t *pl_desk_feed_json(struct pl_app *app, uint32_t as_of, uint64_t now_s)
 	(void)json_object_set_new(feed, "durable", pl_desk_number(s.pos.sequence));
 	applied_json(feed, &app->loader.status);
 	(void)json_object_set_new(feed, "intake",
-				  json_string(s.broken     ? "broken"
-					      : s.unstored ? "unstored"
-					      : s.behind   ? "behind"
-							   : "open"));
+				  json_string(s.broken                 ? "broken"
+					      : s.behind || s.unstored ? "refusing"
+								       : "taking"));
 	(void)json_object_set_new(feed, "intake_text", pl_ctl_text(s.text));
 	(void)json_object_set_new(feed, "sources", sources_json(&s));
+	if (pl_intake_thread_server(&app->intake, &server))
+		(void)json_object_set_new(feed, "peers",
+					  json_pack("{s:o, s:o, s:o, s:o}", "connected",
+						    pl_desk_number(server.conn_cnt), "proven",
+						    pl_desk_number(server.proven_cnt), "accepted",
+						    pl_desk_number(server.accepted_cnt), "evicted",
+						    pl_desk_number(server.evicted_cnt)));
 	return feed;
 }
 

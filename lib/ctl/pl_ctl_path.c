@@ -84,7 +84,8 @@ static void address_of(int dir_fd, const char *name, struct sockaddr_un *a)
 }
 
 /* The directory and the name in it. @return the directory's descriptor, or -errno. */
-static int dir_open(const char *path, char name[64], char *error, size_t error_size)
+static int dir_open(const char *path, char name[64], const char *remedy, char *error,
+		    size_t error_size)
 {
 	const char *slash = strrchr(path, '/');
 	const char *base = slash != NULL ? slash + 1 : path;
@@ -108,8 +109,8 @@ static int dir_open(const char *path, char name[64], char *error, size_t error_s
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		fd = -errno;
-		snprintf(error, error_size, "%s: directory %s: %s: make it, or name another path",
-			 path, dir, strerror(-fd));
+		snprintf(error, error_size, "%s: directory %s: %s%s", path, dir, strerror(-fd),
+			 remedy);
 	}
 	free(dir);
 	return fd;
@@ -218,7 +219,8 @@ int pl_ctl_listen(const struct pl_ctl_server_conf *conf, struct pl_ctl_listener 
 	rc = names_find(conf->owner, conf->group, &uid, &gid, error, error_size);
 	if (rc != 0)
 		return rc;
-	l->dir_fd = rc = dir_open(conf->path, l->name, error, error_size);
+	l->dir_fd = rc =
+		dir_open(conf->path, l->name, ": make it, or name another path", error, error_size);
 	if (rc < 0)
 		return rc;
 	rc = dir_check(l->dir_fd, conf->path, error, error_size);
@@ -259,7 +261,8 @@ int pl_ctl_connect(const char *path, char *error, size_t error_size)
 {
 	struct sockaddr_un a;
 	char name[64];
-	int dir_fd = dir_open(path, name, error, error_size), fd, rc = 0;
+	int dir_fd = dir_open(path, name, ": no appliance serves it", error, error_size), fd,
+	    rc = 0;
 
 	if (dir_fd < 0)
 		return dir_fd;

@@ -384,7 +384,10 @@ static void refused(struct pl_intake *in, const struct pl_feed_header *h,
 {
 	uint64_t next = in->pos.sequence + 1;
 
-	if (h->kind == PL_FEED_SNAPSHOT)
+	if (a->error == PL_FEED_NOT_SEGMENT || h->sequence == 0)
+		/* It has no number: what stands there means something else. */
+		snprintf(a->text, sizeof(a->text), "%s", pl_feed_error_text(a->error));
+	else if (h->kind == PL_FEED_SNAPSHOT)
 		snprintf(a->text, sizeof(a->text),
 			 "chunk %" PRIu32 " of the snapshot of segment %" PRIu64 ": %s%s",
 			 h->chunk_idx, h->sequence, pl_feed_error_text(a->error),

@@ -277,7 +277,8 @@ int pl_keys_load_dir(const char *path, enum pl_key_kind want, struct pl_keys **o
 			    "%s: only gateway and token keys come by directory", path);
 	dir_fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
 	if (dir_fd < 0)
-		return fail(-errno, error, error_size, "%s: cannot open the key directory: %s",
+		return fail(-errno, error, error_size,
+			    "%s: cannot open the key directory: %s: correct the path, or make it",
 			    path, strerror(errno));
 	name_cnt = scandirat(dir_fd, ".", &names, is_key_name, by_name);
 	if (name_cnt < 0)
