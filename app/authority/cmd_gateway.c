@@ -74,10 +74,12 @@ static int add(struct authority *a, const struct pl_registry_gateway *g, const c
 			complain("%s", error);
 		if (rc == -EEXIST || rc == -EINVAL || rc == -E2BIG)
 			(void)unlink(path);
+	} else if (rc == 1) {
+		complain("gateway %u has a key of epoch %u already: gateway rotate makes its next "
+			 "one",
+			 g->id, g->key_epoch);
 	} else {
-		complain("%s", rc == 1 ? "it has a key of that epoch already: name another with "
-					 "--key-epoch"
-				       : error);
+		complain("%s", error);
 	}
 	if (rc == 0 && out_path != NULL &&
 	    pl_keys_write_file(out_path, &keys->key[0], false, error, sizeof(error)) != 0) {

@@ -69,18 +69,18 @@ static int fields_check(const struct pl_waiver *w, uint64_t from_s, uint64_t unt
 	const char *what = NULL;
 
 	if (w->stream_id == 0 || w->serial == 0)
-		what = "its stream and serial are not 0";
+		what = "a waiver's stream and serial are not 0";
 	else if (!reason_ok(w->reason))
-		what = "its reason is 1 to 199 bytes of UTF-8 without control characters";
+		what = "a waiver's reason is 1 to 199 bytes of UTF-8 without control characters";
 	else if (from_s > UINT32_MAX || until_s > UINT32_MAX)
-		what = "its times are unix seconds before 2106";
+		what = "a waiver's times are unix seconds before 2106";
 	else if ((from_s != 0 || until_s != 0) && (from_s == 0 || from_s >= until_s))
-		what = "it ends after it begins";
+		what = "a waiver must end after it begins";
 	else if (until_s - from_s > PL_WAIVER_SPAN_S_MAX)
-		what = "it lasts 31 days at most: issue another when it ends";
+		what = "a waiver lasts 31 days at most: issue another when it ends";
 	if (what == NULL)
 		return 0;
-	snprintf(error, error_size, "a waiver must be such that %s", what);
+	snprintf(error, error_size, "%s", what);
 	return -EINVAL;
 }
 
