@@ -137,7 +137,8 @@ static uint32_t print_worries(const json_t *r)
 		       pl_cli_str(p, "name"));
 		cnt++;
 	}
-	if (capacity != 0 && entries >= capacity - capacity / 10) {
+	/* Below that: table_full says it. */
+	if (entries < capacity && entries >= capacity - capacity / 10) {
 		printf("\n! the table is nearly full\n    to do:       raise 'capacity' in [table] "
 		       "and restart, before it is\n");
 		cnt++;

@@ -177,7 +177,10 @@ static int part_open(const char *path, struct pl_map *m, char *error, size_t err
 	if (rc == 0)
 		return 0;
 	fail(error, error_size, rc, "cannot create %s: %s", m->path,
-	     rc == -EBUSY ? "another process is making it" : strerror(-rc));
+	     rc == -EBUSY    ? "another process is making it"
+	     : rc == -ENOENT ? "its directory is not there: mount hugetlbfs there for hugepages, "
+			       "or name another path"
+			     : strerror(-rc));
 	free(m->path); /* not ours to remove */
 	m->path = NULL;
 	return rc;

@@ -88,14 +88,14 @@ enum pl_state {
 };
 
 /* F(id, bit, name, text). Flags of a reply: why the state is what it is. */
-#define PL_STATE_FLAGS(F)                                                              \
-	F(LOADING, 0, "loading", "certificates are being loaded")                      \
-	F(FEED_OLD, 1, "feed_old", "the feed is older than the site allows")           \
-	F(CLOCK, 2, "clock", "the wall clock is not trusted")                          \
-	F(INTAKE, 3, "intake_stopped", "new segments are refused or cannot be stored") \
-	F(TABLE_FULL, 4, "table_full", "the certificate table is full")                \
-	F(WAIVER, 5, "waiver", "an enforcement waiver is in force")                    \
-	F(BUSY, 6, "busy", "the appliance is shedding load")                           \
+#define PL_STATE_FLAGS(F)                                                                   \
+	F(LOADING, 0, "loading", "certificates are being loaded")                           \
+	F(FEED_OLD, 1, "feed_old", "the feed is too old, or not all of it is in the table") \
+	F(CLOCK, 2, "clock", "the wall clock is not trusted")                               \
+	F(INTAKE, 3, "intake_stopped", "new segments are refused or cannot be stored")      \
+	F(TABLE_FULL, 4, "table_full", "the certificate table is full")                     \
+	F(WAIVER, 5, "waiver", "an enforcement waiver is in force")                         \
+	F(BUSY, 6, "busy", "the appliance is shedding load")                                \
 	F(DRAINING, 7, "draining", "the appliance is stopping")
 
 enum pl_state_flag {

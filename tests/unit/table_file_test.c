@@ -125,6 +125,18 @@ static void test_create_does_not_overwrite(void **state)
 	pl_table_close(t);
 }
 
+static void test_a_directory_that_is_not_there_is_told_with_its_remedy(void **state)
+{
+	struct pl_table_conf conf = {
+		.path = "/nosuch/directory/table", .capacity = 10, .numa_node = -1};
+	struct pl_table *t;
+
+	(void)state;
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), -ENOENT);
+	assert_non_null(strstr(error, conf.path));
+	assert_non_null(strstr(error, "mount hugetlbfs"));
+}
+
 static void test_bad_configurations(void **state)
 {
 	struct pl_table_conf conf = {.path = path, .capacity = 0, .numa_node = -1};
@@ -634,6 +646,7 @@ static const struct CMUnitTest tests[] = {
 	FILE_TEST(test_bad_configurations),
 	FILE_TEST(test_fallback_is_told),
 	FILE_TEST(test_foreign_files_are_refused),
+	FILE_TEST(test_a_directory_that_is_not_there_is_told_with_its_remedy),
 	FILE_TEST(test_half_made_table_is_made_anew),
 	FILE_TEST(test_dead_readers_are_reaped),
 	FILE_TEST(test_a_dead_reader_blocks_no_writer_for_long),
