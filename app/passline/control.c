@@ -41,10 +41,10 @@ static void intake_tick(struct pl_app *app)
 	/* DIR-IDLE acquire: pairs the release in the intake's thread, so that the status is of after
 	 * the last segment that was found. */
 	bool idle = atomic_load_explicit(&app->intake.dir_idle, memory_order_acquire);
-	uint32_t flags;
+	bool stopped = pl_intake_thread_flags(&app->intake, &status);
+	/* LOAD-GET acquire: pairs LOAD-PUB. The loader's own: ours is in the joined flags, too. */
+	uint32_t flags = atomic_load_explicit(&app->live.feed_flags, memory_order_acquire);
 
-	pl_intake_thread_flags(&app->intake, &status);
-	flags = pl_live_flags(&app->live);
 	if (strcmp(status.text, app->intake_told) != 0) {
 		memcpy(app->intake_told, status.text, sizeof(app->intake_told));
 		pl_say("intake %s%s", status.text[0] != '\0' ? "stopped: " : "goes on",
@@ -53,11 +53,10 @@ static void intake_tick(struct pl_app *app)
 				 status.text[0] != '\0' ? "failed" : "done", "%s",
 				 status.text[0] != '\0' ? status.text : "it goes on");
 	}
-	/* LOAD-GET acquire: pairs LOAD-PUB. The loader's own: ours is in the joined flags, too. */
-	if (!app->loaded &&
-	    !(atomic_load_explicit(&app->live.feed_flags, memory_order_acquire) & PL_FLAG_LOADING))
-		app->loaded = idle && ((flags & (PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL)) != 0 ||
-				       status.applied >= status.pos.sequence);
+	if (!app->loaded && !(flags & PL_FLAG_LOADING))
+		app->loaded =
+			idle && (stopped || (flags & (PL_FLAG_INTAKE | PL_FLAG_TABLE_FULL)) != 0 ||
+				 status.applied >= status.pos.sequence);
 }
 
 static void flags_publish(struct pl_app *app)

@@ -12,18 +12,22 @@
 #include "ready.h"
 #include "wire/pl_wire.h"
 
-void pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out)
+bool pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out)
 {
-	bool stopped;
+	bool stopped, unsure;
 
 	pl_intake_status_get(t->in, out);
 	/* relaxed: a state; nothing is read because of it. */
 	stopped = out->broken || out->unstored || out->behind ||
 		  atomic_load_explicit(&t->dir_stuck, memory_order_relaxed);
+	/* What was lacking is stored before it is in the table, and the loader has not heard of it
+	 * yet: until it has it all there is no moment without a flag. */
+	unsure = stopped || out->applied < out->lacked_to;
 	/* INTAKE-PUB release: pairs FLAGS-GET. Two threads may store out of turn; the next look,
 	 * in PL_INTAKE_DIR_POLL_MS at most, puts that right. */
-	atomic_store_explicit(&t->live->intake_flags, stopped ? PL_FLAG_INTAKE : 0,
+	atomic_store_explicit(&t->live->intake_flags, unsure ? PL_FLAG_INTAKE : 0,
 			      memory_order_release);
+	return stopped;
 }
 
 static void tell(struct pl_intake_thread *t, const struct pl_intake_dir_status *s)

@@ -46,11 +46,12 @@ void pl_intake_thread_stop(struct pl_intake_thread *t);
 void pl_intake_thread_close(struct pl_intake_thread *t);
 
 /**
- * Tell workers PL_FLAG_INTAKE if segments are refused or cannot be stored: the intake's thread by
- * itself, and whoever has just submitted one.
+ * Tell workers PL_FLAG_INTAKE if segments are refused or cannot be stored, or if some that were lacking
+ * are not in the table yet: the intake's thread by itself, and whoever has just submitted one.
  * @param out  what it says of itself.
+ * @return it refuses, or cannot store.
  * Thread: any. Blocks: no.
  */
-void pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out);
+bool pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out);
 
 #endif

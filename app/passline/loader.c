@@ -113,6 +113,8 @@ static void read_feed(struct pl_loader *l)
 	} while (!pl_loader_stopping(l) && e != PL_FEED_APPLY && take_snapshot(l));
 	if (pl_loader_stopping(l))
 		return;
+	if (e == PL_FEED_OK)
+		e = pl_loader_end_check(l, &report);
 	l->behind = e != PL_FEED_OK;
 	if (l->behind)
 		/* relaxed: figures for humans. */

@@ -198,13 +198,15 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 	pl_table_stats_get(l->table, &stats);
 	pl_say("feed %s: taking the snapshot of segment %" PRIu64 ", %" PRIu64 " certificates",
 	       l->dir_path, sequence, snapshot->record_cnt);
+	/* That it lacks what the snapshot has is known from here on, not only once that is looked
+	 * through; and of an empty table, too. */
+	l->behind = true;
+	pl_loader_flags_publish(l);
 	if (stats.entry_cnt != 0) {
 		/* Look before a table that is in use is touched. */
 		e = pl_feed_store_snapshot_read(l->store, snapshot, NULL, NULL, report);
 		if (e != PL_FEED_OK)
 			return e;
-		l->behind = true;
-		pl_loader_flags_publish(l);
 	}
 	l->snapshot_to = sequence;
 	position_set(l, &l->pos);
@@ -219,6 +221,20 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 	/* relaxed: a figure for humans. */
 	atomic_store_explicit(&l->status.snapshot, sequence, memory_order_relaxed);
 	return PL_FEED_OK;
+}
+
+enum pl_feed_error pl_loader_end_check(struct pl_loader *l, struct pl_feed_report *report)
+{
+	struct pl_feed_snapshot beyond;
+
+	if (pl_feed_store_snapshot_find(l->store, l->pos.sequence, UINT64_MAX, &beyond) != 0 ||
+	    beyond.covers.stream_id != l->pos.stream_id)
+		return PL_FEED_OK;
+	snprintf(report->text, sizeof(report->text),
+		 "segments up to %" PRIu64 " are missing, and the snapshot that has them cannot be "
+		 "taken",
+		 beyond.covers.sequence);
+	return PL_FEED_GAP;
 }
 
 /* ---- the table that was found ---- */

@@ -43,6 +43,12 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 				      struct pl_feed_report *report);
 
 /**
+ * The tail has no more to read: is that the end? Not where a snapshot lies beyond, one that could not be
+ * taken: the authority has signed what the table lacks.
+ */
+enum pl_feed_error pl_loader_end_check(struct pl_loader *l, struct pl_feed_report *report);
+
+/**
  * Look over the table that was found. If it is damaged: forget it, and begin with nothing.
  * @return false if so.
  */

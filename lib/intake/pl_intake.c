@@ -59,8 +59,9 @@ uint32_t pl_intake_delay_ms(struct pl_intake *in)
 
 void pl_intake_applied_set(struct pl_intake *in, uint64_t sequence)
 {
-	/* relaxed: a figure for humans and peers; nothing is read because of it. */
-	atomic_store_explicit(&in->applied, sequence, memory_order_relaxed);
+	/* APPLIED-PUB release: the table has all of it. Pairs: APPLIED-GET, after which whoever
+	 * publishes that nothing is lacking (INTAKE-PUB) hands that on to those who look it up. */
+	atomic_store_explicit(&in->applied, sequence, memory_order_release);
 }
 
 void pl_intake_status_get(struct pl_intake *in, struct pl_intake_status *out)
@@ -68,8 +69,8 @@ void pl_intake_status_get(struct pl_intake *in, struct pl_intake_status *out)
 	pthread_mutex_lock(&in->status_lock);
 	*out = in->status;
 	pthread_mutex_unlock(&in->status_lock);
-	/* relaxed: see pl_intake_applied_set(). */
-	out->applied = atomic_load_explicit(&in->applied, memory_order_relaxed);
+	/* APPLIED-GET acquire: pairs APPLIED-PUB. */
+	out->applied = atomic_load_explicit(&in->applied, memory_order_acquire);
 }
 
 void pl_intake_refused_count(struct pl_intake *in, enum pl_intake_source source,
@@ -121,6 +122,7 @@ static void status_count(struct pl_intake *in, enum pl_intake_source source, uin
 		break;
 	}
 	s->behind = behind;
+	s->lacked_to = in->behind_until;
 	if (!s->broken && !s->unstored && !s->behind)
 		s->text[0] = '\0';
 	pthread_mutex_unlock(&in->status_lock);

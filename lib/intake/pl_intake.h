@@ -127,7 +127,8 @@ void pl_intake_refused_count(struct pl_intake *in, enum pl_intake_source source,
 /** An eventfd that counts segments stored, for the one who reads the store to poll and read. */
 int pl_intake_fd(const struct pl_intake *in);
 
-/** The reader of the store says how far it has got: shown in the status and to peers. Any thread. */
+/** The reader of the store says how far the table has got: shown in the status and to peers. Whoever
+ * sees it there sees the table so. Any thread. */
 void pl_intake_applied_set(struct pl_intake *in, uint64_t sequence);
 
 /**
@@ -145,6 +146,8 @@ struct pl_intake_status {
 	bool broken;            /* until the process starts anew */
 	bool unstored;          /* the latest segment could not be stored; the next may be */
 	bool behind;            /* the authority has signed segments that do not follow ours */
+	uint64_t lacked_to;     /* newest segment that was lacking ever: absent is unsure until it
+				 * is applied, and not only stored. 0: none was */
 	uint64_t stored[PL_INTAKE_SOURCE_CNT];
 	uint64_t records[PL_INTAKE_SOURCE_CNT]; /* of those stored */
 	uint64_t held[PL_INTAKE_SOURCE_CNT];

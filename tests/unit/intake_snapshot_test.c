@@ -90,6 +90,8 @@ static void test_a_snapshot_takes_us_over_a_gap(void **state)
 	assert_true(fx.status.behind); /* for 6 was seen */
 	assert_int_equal(submit(6), PL_INTAKE_STORED);
 	assert_false(fx.status.behind);
+	/* Stored, and not in a table yet: who is told of that waits for it. */
+	assert_int_equal(fx.status.lacked_to, 6);
 	assert_int_equal(fx.status.snapshot, 5);
 	/* What it stands for, and its own chunks again. */
 	assert_int_equal(submit(3), PL_INTAKE_REFUSED);

@@ -360,8 +360,27 @@ static void test_a_damaged_snapshot_changes_nothing_of_a_running_table(void **st
 	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_SIGNATURE);
 	assert_string_equal(fx.report.name, "00000000000000000007.00003.plsnap");
 	assert_content(400, 300, 3, 0);
-	assert_false(log_of.behind_published);
 	assert_int_equal(fx.l.pos.sequence, 3);
+	/* But it shows that segments are lacking: nobody is called unknown, now or later. */
+	assert_true(log_of.behind_published);
+	assert_int_equal(pl_loader_end_check(&fx.l, &fx.report), PL_FEED_GAP);
+	assert_non_null(strstr(fx.report.text, "up to 7 are missing"));
+	fx.l.pos.sequence = 7;
+	assert_int_equal(pl_loader_end_check(&fx.l, &fx.report), PL_FEED_OK);
+	fx.l.pos = (struct pl_feed_pos){.stream_id = STREAM + 1, .sequence = 3};
+	assert_int_equal(pl_loader_end_check(&fx.l, &fx.report), PL_FEED_OK);
+}
+
+/* A running appliance whose feed has had no certificate so far: absent is not yet unknown. */
+static void test_a_snapshot_into_an_empty_table_that_serves_says_so(void **state)
+{
+	struct pl_feed_snapshot s = snapshot_put(7, 500, 350);
+
+	(void)state;
+	fx.l.pos.sequence = 3;
+	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
+	assert_true(log_of.behind_published);
+	assert_content(500, 350, 7, 0);
 }
 
 /* A start begins to put a snapshot whose last chunk is damaged: the table says that it is of no one
@@ -534,6 +553,7 @@ int main(void)
 		T(test_a_snapshot_into_an_empty_table),
 		T(test_a_snapshot_replaces_what_a_running_table_has),
 		T(test_a_damaged_snapshot_changes_nothing_of_a_running_table),
+		T(test_a_snapshot_into_an_empty_table_that_serves_says_so),
 		T(test_a_snapshot_that_fails_half_way_gives_way_to_an_older_one),
 		T(test_the_mark_goes_when_the_tail_has_come_as_far),
 		T(test_a_snapshot_as_large_as_the_table_takes_the_place_of_another),
