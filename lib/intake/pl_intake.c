@@ -263,6 +263,20 @@ static void take_tail(struct pl_intake *in, const uint8_t *data, size_t size,
 
 /* ---- one chunk of a snapshot ---- */
 
+/* Of the snapshot that is coming in? By what it says itself, which proves nothing. */
+static bool comes_in_turn(const struct pl_intake *in, const struct pl_feed_header *h)
+{
+	return in->chunk.chunk_cnt != 0 && h->sequence == in->chunk.snapshot.covers.sequence;
+}
+
+/* A newer one that is coming in is not given up for an older one, which anybody may have kept and may
+ * send again, unless nothing has come of it for a while. */
+static bool is_busy_with_newer(const struct pl_intake *in, const struct pl_feed_header *h)
+{
+	return in->chunk.chunk_cnt != 0 && h->sequence < in->chunk.snapshot.covers.sequence &&
+	       pl_intake_now_ns() - in->chunk_ns < PL_INTAKE_CHUNK_WAIT_NS;
+}
+
 /* Where this chunk has to follow: the one that is coming in, or, for a first chunk, a new one. */
 static enum pl_feed_error check_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
 				      struct pl_feed_chunk_pos *pos, struct pl_feed_segment *seg)
@@ -280,16 +294,22 @@ static enum pl_feed_error check_chunk(struct pl_intake *in, const uint8_t *data,
 			e = h.stream_id == in->pos.stream_id ? PL_FEED_OLD : PL_FEED_STREAM;
 		return e;
 	}
-	*pos = in->chunk;
-	if (h.chunk_idx == 0) {
-		*pos = (struct pl_feed_chunk_pos){0};
-		pl_feed_snapshot_of(&h, &pos->snapshot);
+	if (comes_in_turn(in, &h)) {
+		*pos = in->chunk;
+		e = pl_feed_check_chunk(data, size, in->pubkey, pos, seg);
+		/* Of another making, it begins anew; the same again does not. */
+		if (e != PL_FEED_FORK || h.chunk_idx != 0)
+			return e;
+	} else if (h.chunk_idx != 0 || is_busy_with_newer(in, &h)) {
+		e = pl_feed_check(data, size, in->pubkey, NULL, seg);
+		if (e == PL_FEED_OK)
+			e = h.stream_id == in->pos.stream_id ? PL_FEED_GAP : PL_FEED_STREAM;
+		return e; /* it has to begin with the first, or to wait */
 	}
+	*pos = (struct pl_feed_chunk_pos){0};
+	pl_feed_snapshot_of(&h, &pos->snapshot);
 	pos->snapshot.covers.stream_id = in->pos.stream_id;
-	e = pl_feed_check_chunk(data, size, in->pubkey, pos, seg);
-	if (e == PL_FEED_FORK && h.chunk_idx != 0 && in->chunk.chunk_cnt == 0)
-		e = PL_FEED_GAP; /* it has to begin with the first */
-	return e;
+	return pl_feed_check_chunk(data, size, in->pubkey, pos, seg);
 }
 
 /* Of what was stored before, a snapshot may not say anything else. */
@@ -352,8 +372,10 @@ static void take_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
 		compare_old(in, data, size, a);
 		return;
 	}
-	if (a->error == PL_FEED_OK && !covers_ours(in, &pos.snapshot))
+	if (a->error == PL_FEED_OK && !covers_ours(in, &pos.snapshot)) {
 		a->error = PL_FEED_FORK;
+		lacking(in, in->pos.sequence + 1);
+	}
 	if (a->error != PL_FEED_OK)
 		return;
 	if (in->status.broken) {
@@ -374,6 +396,7 @@ static void take_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
 	a->error = PL_FEED_OK;
 	pl_feed_chunk_advance(&pos, seg);
 	in->chunk = pos;
+	in->chunk_ns = pl_intake_now_ns();
 	if (seg->header.sequence > in->pos.sequence)
 		lacking(in, seg->header.sequence);
 	if (pl_feed_chunk_complete(&pos))
@@ -393,12 +416,15 @@ static void refused(struct pl_intake *in, const struct pl_feed_header *h,
 		snprintf(a->text, sizeof(a->text),
 			 "chunk %" PRIu32 " of the snapshot of segment %" PRIu64 ": %s%s",
 			 h->chunk_idx, h->sequence, pl_feed_error_text(a->error),
-			 a->error == PL_FEED_GAP ? ": begin with chunk 0" : "");
+			 a->error != PL_FEED_GAP     ? ""
+			 : is_busy_with_newer(in, h) ? ": a newer one is coming in"
+						     : ": begin with chunk 0");
 	else
 		snprintf(a->text, sizeof(a->text), "segment %" PRIu64 ": %s%s", h->sequence,
 			 pl_feed_error_text(a->error),
 			 a->error == PL_FEED_GAP ? ": send them first" : "");
-	if (is_evidence(a->error))
+	/* A chunk shows that there is a segment of its number, and of what follows ours nothing more. */
+	if (is_evidence(a->error) && (h->kind != PL_FEED_SNAPSHOT || h->sequence >= next))
 		lacking(in, h->sequence > next ? h->sequence : next);
 }
 

@@ -10,6 +10,9 @@
 
 #include "intake/pl_intake.h"
 
+/* So long after its latest chunk a snapshot that has begun is not given up for an older one. */
+#define PL_INTAKE_CHUNK_WAIT_NS UINT64_C(60000000000)
+
 struct pl_intake {
 	uint8_t pubkey[PL_FEED_PUBKEY_SIZE];
 	uint64_t certs_per_s_max;
@@ -24,6 +27,7 @@ struct pl_intake {
 
 	/* The snapshot that is coming in, and the newest one that came in whole: its sequence. */
 	struct pl_feed_chunk_pos chunk;
+	uint64_t chunk_ns; /* when its latest chunk came */
 	uint64_t snapshot_sequence;
 
 	pthread_mutex_t status_lock; /* held for copies only */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "intake/pl_intake_dir.h"
+#include "intake/pl_intake_pvt.h"
 #include "intake_fixture.h"
 
 #define CHUNKS 3u
@@ -123,7 +124,7 @@ static void test_chunks_come_in_order_and_from_the_first(void **state)
 	/* Another one begins: what there is of the first is given up. */
 	assert_int_equal(submit_chunk(&later[0]), PL_INTAKE_STORED);
 	assert_int_equal(submit_chunk(&chunks[1]), PL_INTAKE_REFUSED);
-	assert_int_equal(fx.answer.error, PL_FEED_FORK);
+	assert_int_equal(fx.answer.error, PL_FEED_GAP);
 	assert_int_equal(submit_chunk(&later[1]), PL_INTAKE_STORED);
 	/* A new process knows nothing of it but the files, which are held when they come again. */
 	pl_intake_dir_close(dir);
@@ -135,6 +136,52 @@ static void test_chunks_come_in_order_and_from_the_first(void **state)
 	assert_int_equal(fx.answer.pos.sequence, 7);
 	free_snapshot(chunks);
 	free_snapshot(later);
+}
+
+/* Chunks are no secret: who has kept some sends them again, by any way and at any moment. */
+static void test_old_chunks_again_neither_stop_a_snapshot_nor_show_a_lack(void **state)
+{
+	struct segment chunks[CHUNKS], older[CHUNKS];
+
+	(void)state;
+	make_snapshot(2, older);
+	make_snapshot(5, chunks);
+	for (uint64_t i = 1; i <= 3; i++)
+		assert_int_equal(submit(i), PL_INTAKE_STORED);
+	/* A chunk of before our segment says nothing of what follows it. */
+	assert_int_equal(submit_chunk(&older[1]), PL_INTAKE_REFUSED);
+	assert_int_equal(fx.answer.error, PL_FEED_GAP);
+	assert_false(fx.status.behind);
+	assert_int_equal(submit_chunk(&chunks[0]), PL_INTAKE_STORED);
+	assert_int_equal(submit_chunk(&chunks[1]), PL_INTAKE_STORED);
+	assert_int_equal(submit_chunk(&older[0]), PL_INTAKE_REFUSED);
+	assert_int_equal(fx.answer.error, PL_FEED_GAP);
+	assert_non_null(strstr(fx.answer.text, "a newer one is coming in"));
+	assert_int_equal(submit_chunk(&chunks[0]), PL_INTAKE_HELD);
+	assert_int_equal(submit_chunk(&chunks[2]), PL_INTAKE_STORED);
+	assert_int_equal(fx.status.snapshot, 5);
+	assert_int_equal(fx.status.pos.sequence, 5);
+	assert_false(fx.status.behind);
+	free_snapshot(older);
+	free_snapshot(chunks);
+}
+
+/* A newer one that nobody brings any more gives way. */
+static void test_a_snapshot_that_is_not_brought_to_its_end_gives_way(void **state)
+{
+	struct segment chunks[CHUNKS], older[CHUNKS];
+
+	(void)state;
+	make_snapshot(2, older);
+	make_snapshot(5, chunks);
+	assert_int_equal(submit_chunk(&chunks[0]), PL_INTAKE_STORED);
+	fx.in->chunk_ns -= PL_INTAKE_CHUNK_WAIT_NS;
+	for (uint32_t i = 0; i < CHUNKS; i++)
+		assert_int_equal(submit_chunk(&older[i]), PL_INTAKE_STORED);
+	assert_int_equal(fx.status.snapshot, 2);
+	assert_true(fx.status.behind); /* for there is a segment 5 */
+	free_snapshot(older);
+	free_snapshot(chunks);
 }
 
 static void test_a_snapshot_of_another_history_is_a_fork(void **state)
@@ -327,6 +374,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up_dir, tear_down_dir)
 		T(test_a_snapshot_takes_us_over_a_gap),
 		T(test_chunks_come_in_order_and_from_the_first),
+		T(test_old_chunks_again_neither_stop_a_snapshot_nor_show_a_lack),
+		T(test_a_snapshot_that_is_not_brought_to_its_end_gives_way),
 		T(test_a_snapshot_of_another_history_is_a_fork),
 		T(test_what_is_left_in_the_directory_is_taken),
 		T(test_a_bad_file_is_tried_once_until_it_changes),
