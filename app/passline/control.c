@@ -176,15 +176,21 @@ static void view_tick(struct pl_app *app)
 		pl_say("%s", error);
 }
 
+/* Texts that cannot change (paths, ports) are read without the lock by those who were given them at the
+ * start. pl_site_reload() leaves them alone; behind the site there are none. */
 static void config_swap(struct pl_app *app, struct pl_config *next)
 {
-	static struct pl_config old;
+	const size_t from = sizeof(next->site), size = sizeof(*next) - from;
+	struct pl_config *now = &app->config;
+	static struct pl_config old; /* only its keys */
 
+	static_assert(offsetof(struct pl_config, site) == 0, "all else is behind it");
+	old.authority = now->authority;
+	old.tokens = now->tokens;
+	old.gateways = now->gateways;
 	pl_app_config_lock(app);
-	old = app->config;
-	/* Texts that cannot change (paths, ports) are read without the lock by those who were given
-	 * them at the start: they are overwritten by the same bytes. */
-	app->config = *next;
+	pl_site_reload(&now->site, &next->site);
+	memcpy((uint8_t *)now + from, (const uint8_t *)next + from, size);
 	pl_app_config_unlock(app);
 	pl_config_free(&old);
 	memset(next, 0, sizeof(*next));

@@ -130,4 +130,10 @@ PL_MUST_USE int pl_site_parse(const char *path, const char *text, size_t size, s
 uint32_t pl_site_frozen_diff(const struct pl_site *now, const struct pl_site *next, char *text,
 			     size_t text_size);
 
+/**
+ * Take over all that a running appliance can change from a site in which nothing else differs. What
+ * cannot change is not written to, not even with the same bytes: others read it meanwhile.
+ */
+void pl_site_reload(struct pl_site *now, const struct pl_site *next);
+
 #endif

@@ -2,6 +2,7 @@
 /* Which keys a running appliance cannot change. A key that is not here is applied by a reload. */
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "site/pl_site.h"
 
@@ -105,4 +106,37 @@ uint32_t pl_site_frozen_diff(const struct pl_site *now, const struct pl_site *ne
 #undef F
 	ports_diff(&d, now, next);
 	return d.cnt;
+}
+
+struct span {
+	size_t begin;
+	size_t end;
+};
+
+static int compare_spans(const void *a, const void *b)
+{
+	size_t x = ((const struct span *)a)->begin, y = ((const struct span *)b)->begin;
+
+	return (x > y) - (x < y);
+}
+
+void pl_site_reload(struct pl_site *now, const struct pl_site *next)
+{
+#define SPAN(field) \
+	{offsetof(struct pl_site, field), offsetof(struct pl_site, field) + sizeof(now->field)},
+#define F(section, key, field) SPAN(field)
+	/* And what follows from them. */
+	struct span spans[] = {FROZEN(F) SPAN(port_cnt) SPAN(queue_cnt) SPAN(ports)
+				       SPAN(table_fallback_path)};
+#undef F
+#undef SPAN
+	size_t at = 0;
+
+	qsort(spans, PL_ARRAY_CNT(spans), sizeof(spans[0]), compare_spans);
+	for (size_t i = 0; i <= PL_ARRAY_CNT(spans); i++) {
+		size_t end = i < PL_ARRAY_CNT(spans) ? spans[i].begin : sizeof(*now);
+
+		memcpy((uint8_t *)now + at, (const uint8_t *)next + at, end - at);
+		at = i < PL_ARRAY_CNT(spans) ? spans[i].end : end;
+	}
 }

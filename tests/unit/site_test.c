@@ -481,6 +481,62 @@ static void test_examples_comments_show_the_defaults(void **state)
 	assert_memory_equal(&with, &site, sizeof(site));
 }
 
+/* What others read without a lock is not touched, and all else is taken over: each byte of a site is
+ * the one or the other. */
+static void test_a_reload_leaves_alone_what_cannot_change(void **state)
+{
+	static struct pl_site now, next;
+	const uint8_t *bytes = (const uint8_t *)&now;
+	size_t kept = 0, taken = 0;
+
+	(void)state;
+	memset(&now, 1, sizeof(now));
+	memset(&next, 2, sizeof(next));
+	pl_site_reload(&now, &next);
+	for (size_t i = 0; i < sizeof(now); i++) {
+		kept += bytes[i] == 1;
+		taken += bytes[i] == 2;
+	}
+	assert_int_equal(kept + taken, sizeof(now));
+#define KEPT(field)  assert_memory_not_equal(&now.field, &next.field, sizeof(now.field))
+#define TAKEN(field) assert_memory_equal(&now.field, &next.field, sizeof(now.field))
+	KEPT(state_dir);
+	KEPT(appliance_id);
+	KEPT(port_cnt);
+	KEPT(queue_cnt);
+	KEPT(ports);
+	KEPT(authority_path);
+	KEPT(feed_store_dir);
+	KEPT(feed_dir);
+	KEPT(feed_listen);
+	KEPT(feed_certs_per_s_max);
+	KEPT(table_capacity);
+	KEPT(table_memory);
+	KEPT(table_path);
+	KEPT(table_fallback_path);
+	KEPT(table_numa_node);
+	KEPT(control_path);
+	KEPT(control_owner);
+	KEPT(control_group);
+	KEPT(control_mode);
+	TAKEN(name);
+	TAKEN(time_zone);
+	TAKEN(token_dir);
+	TAKEN(gateway_dir);
+	TAKEN(feed_age_s_max);
+	TAKEN(policy_path);
+	TAKEN(request_age_ms_max);
+	TAKEN(retry_after_ms);
+	TAKEN(need_synchronised);
+	TAKEN(step_ms_max);
+	TAKEN(settle_s);
+	TAKEN(idle);
+	TAKEN(idle_us);
+	TAKEN(drain_ms);
+#undef KEPT
+#undef TAKEN
+}
+
 /* Every key that the example knows has its line in the reference. */
 static void test_reference_has_every_key(void **state)
 {
@@ -522,6 +578,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_ports),
 		cmocka_unit_test(test_control_socket),
 		cmocka_unit_test(test_what_only_a_restart_can_change),
+		cmocka_unit_test(test_a_reload_leaves_alone_what_cannot_change),
 		cmocka_unit_test(test_all_errors_come_at_once),
 		cmocka_unit_test(test_shipped_example_is_right),
 		cmocka_unit_test(test_examples_comments_show_the_defaults),
