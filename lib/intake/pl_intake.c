@@ -130,10 +130,71 @@ static void status_count(struct pl_intake *in, enum pl_intake_source source, uin
 
 /* ---- one segment ---- */
 
-/* The answer to a segment or chunk that we have: the very same, another, or nobody knows. */
-static void compare_old(struct pl_intake *in, const uint8_t *data, size_t size,
-			struct pl_intake_answer *a)
+/* The outcome of a put that was no success. */
+static void not_stored(int rc, struct pl_intake_answer *a)
 {
+	a->error = PL_FEED_OK;
+	a->outcome = rc == -EIO ? PL_INTAKE_BROKEN : PL_INTAKE_UNSTORED;
+}
+
+static void tell_reader(struct pl_intake *in)
+{
+	(void)!write(in->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+/* Of a segment behind us: is it the one that the chain went on from? */
+static bool is_of_our_chain(struct pl_intake *in, const struct pl_feed_segment *seg)
+{
+	struct pl_feed_header next;
+	const uint8_t *data;
+	size_t size;
+
+	if (seg->header.kind == PL_FEED_SNAPSHOT)
+		return true; /* the next start looks through all of them together */
+	if (seg->header.sequence == in->pos.sequence)
+		return memcmp(seg->hash, in->pos.hash, sizeof(seg->hash)) == 0;
+	if (pl_feed_store_get(in->store, seg->header.sequence + 1, PL_FEED_TAIL_IDX, &data,
+			      &size) != 0 ||
+	    size < sizeof(next))
+		return false;
+	memcpy(&next, data, sizeof(next));
+	return memcmp(seg->hash, next.previous, sizeof(seg->hash)) == 0;
+}
+
+/* Ours is not what was stored: the disk has spoiled it. The good one takes its place. @return false: it is
+ * not that. */
+static bool mend(struct pl_intake *in, const uint8_t *data, size_t size, struct pl_intake_answer *a)
+{
+	char name[PL_FEED_CHUNK_NAME_SIZE];
+	struct pl_feed_segment seg;
+	int rc;
+
+	if (in->status.broken || pl_feed_check(data, size, in->pubkey, NULL, &seg) != PL_FEED_OK ||
+	    !is_of_our_chain(in, &seg))
+		return false;
+	if (seg.header.kind == PL_FEED_SNAPSHOT)
+		pl_feed_chunk_name(seg.header.sequence, seg.header.chunk_idx, name);
+	else
+		pl_feed_name(seg.header.sequence, name);
+	rc = pl_feed_store_set_aside(in->store, name, a->text, sizeof(a->text));
+	if (rc == 0)
+		rc = pl_feed_store_put(in->store, data, size, a->text, sizeof(a->text));
+	if (rc != 0) {
+		not_stored(rc, a);
+		return true;
+	}
+	a->error = PL_FEED_OK;
+	a->outcome = PL_INTAKE_STORED;
+	tell_reader(in);
+	return true;
+}
+
+enum held { HELD_NONE, HELD_SAME, HELD_OTHER, HELD_SPOILED };
+
+/* What we have under the number of a segment or chunk. */
+static enum held held(struct pl_intake *in, const uint8_t *data, size_t size)
+{
+	struct pl_feed_segment is;
 	struct pl_feed_header h;
 	const uint8_t *ours;
 	size_t our_size;
@@ -142,11 +203,23 @@ static void compare_old(struct pl_intake *in, const uint8_t *data, size_t size,
 	if (pl_feed_store_get(in->store, h.sequence,
 			      h.kind == PL_FEED_SNAPSHOT ? h.chunk_idx : PL_FEED_TAIL_IDX, &ours,
 			      &our_size) != 0)
-		return;
-	if (our_size == size && memcmp(ours, data, size) == 0) {
+		return HELD_NONE;
+	if (our_size == size && memcmp(ours, data, size) == 0)
+		return HELD_SAME;
+	return pl_feed_check(ours, our_size, in->pubkey, NULL, &is) == PL_FEED_OK ? HELD_OTHER
+										  : HELD_SPOILED;
+}
+
+/* The answer to a segment or chunk that we have: the very same, another, or nobody knows. */
+static void compare_old(struct pl_intake *in, const uint8_t *data, size_t size,
+			struct pl_intake_answer *a)
+{
+	enum held what = held(in, data, size);
+
+	if (what == HELD_SAME) {
 		a->outcome = PL_INTAKE_HELD;
 		a->error = PL_FEED_OK;
-	} else {
+	} else if (what == HELD_OTHER || (what == HELD_SPOILED && !mend(in, data, size, a))) {
 		a->error = PL_FEED_FORK;
 	}
 }
@@ -203,18 +276,6 @@ int pl_intake_settle(struct pl_intake *in, char *error, size_t error_size)
 	in->unsettled = false;
 	(void)roll_forward(in);
 	return 0;
-}
-
-/* The outcome of a put that was no success. */
-static void not_stored(int rc, struct pl_intake_answer *a)
-{
-	a->error = PL_FEED_OK;
-	a->outcome = rc == -EIO ? PL_INTAKE_BROKEN : PL_INTAKE_UNSTORED;
-}
-
-static void tell_reader(struct pl_intake *in)
-{
-	(void)!write(in->event_fd, &(uint64_t){1}, sizeof(uint64_t));
 }
 
 static void store(struct pl_intake *in, const uint8_t *data, size_t size,
@@ -339,9 +400,10 @@ static int put_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
 		rc = pl_feed_store_put(in->store, data, size, a->text, sizeof(a->text));
 	if (rc != -EEXIST)
 		return rc;
-	compare_old(in, data, size, a);
-	if (a->outcome == PL_INTAKE_HELD)
+	if (held(in, data, size) == HELD_SAME) {
+		a->outcome = PL_INTAKE_HELD;
 		return 0;
+	}
 	rc = pl_feed_store_snapshot_drop(in->store, h->sequence, h->chunk_idx, a->text,
 					 sizeof(a->text));
 	return rc == 0 ? pl_feed_store_put(in->store, data, size, a->text, sizeof(a->text)) : rc;

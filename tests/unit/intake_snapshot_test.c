@@ -166,6 +166,25 @@ static void test_old_chunks_again_neither_stop_a_snapshot_nor_show_a_lack(void *
 	free_snapshot(chunks);
 }
 
+static void test_a_spoiled_chunk_is_mended_when_it_comes_again(void **state)
+{
+	struct segment chunks[CHUNKS];
+	char path[160];
+
+	(void)state;
+	make_snapshot(5, chunks);
+	for (uint32_t i = 0; i < CHUNKS; i++)
+		assert_int_equal(submit_chunk(&chunks[i]), PL_INTAKE_STORED);
+	snprintf(path, sizeof(path), "%s/" PL_FEED_CHUNK_NAME_FORMAT, fx.store, UINT64_C(5), 1u);
+	chunks[1].data[130] ^= 1;
+	write_file(path, chunks[1].data, chunks[1].size);
+	chunks[1].data[130] ^= 1;
+	assert_int_equal(submit_chunk(&chunks[1]), PL_INTAKE_STORED);
+	assert_int_equal(submit_chunk(&chunks[1]), PL_INTAKE_HELD);
+	assert_false(fx.status.behind);
+	free_snapshot(chunks);
+}
+
 /* A newer one that nobody brings any more gives way. */
 static void test_a_snapshot_that_is_not_brought_to_its_end_gives_way(void **state)
 {
@@ -375,6 +394,7 @@ int main(void)
 		T(test_a_snapshot_takes_us_over_a_gap),
 		T(test_chunks_come_in_order_and_from_the_first),
 		T(test_old_chunks_again_neither_stop_a_snapshot_nor_show_a_lack),
+		T(test_a_spoiled_chunk_is_mended_when_it_comes_again),
 		T(test_a_snapshot_that_is_not_brought_to_its_end_gives_way),
 		T(test_a_snapshot_of_another_history_is_a_fork),
 		T(test_what_is_left_in_the_directory_is_taken),

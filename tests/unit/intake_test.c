@@ -228,6 +228,39 @@ static void test_a_torn_last_segment_comes_again(void **state)
 	assert_int_equal(submit(4), PL_INTAKE_STORED);
 }
 
+/* A bit flips on the disk, in a segment that is not the last: who brings the good one mends it, and only
+ * that one. */
+static void test_a_spoiled_segment_is_mended_by_the_one_that_was_there(void **state)
+{
+	struct pl_feed_pos other = fx.ends[1];
+	struct segment fork2 = make_segment(&other, 2, 77, fx.seckey);
+	char bad[200];
+
+	(void)state;
+	for (uint64_t i = 1; i <= 4; i++)
+		assert_int_equal(submit(i), PL_INTAKE_STORED);
+	for (uint64_t sequence = 2; sequence <= 4; sequence += 2) {
+		fx.segments[sequence - 1].data[130] ^= 1;
+		write_file(store_path(sequence), fx.segments[sequence - 1].data,
+			   fx.segments[sequence - 1].size);
+		assert_int_equal(submit(sequence), PL_INTAKE_REFUSED);
+		assert_int_equal(fx.answer.error, PL_FEED_SIGNATURE);
+		fx.segments[sequence - 1].data[130] ^= 1;
+	}
+	assert_int_equal(submit_bytes(fork2.data, fork2.size), PL_INTAKE_REFUSED);
+	assert_int_equal(fx.answer.error, PL_FEED_FORK);
+	for (uint64_t sequence = 2; sequence <= 4; sequence += 2) {
+		assert_int_equal(submit(sequence), PL_INTAKE_STORED);
+		assert_int_equal(fx.answer.pos.sequence, 4);
+		snprintf(bad, sizeof(bad), "%s.bad", store_path(sequence));
+		assert_int_equal(access(bad, F_OK), 0);
+		assert_int_equal(submit(sequence), PL_INTAKE_HELD);
+	}
+	assert_int_equal(submit(5), PL_INTAKE_STORED);
+	assert_false(fx.status.behind);
+	free(fork2.data);
+}
+
 static void test_a_missing_segment_comes_again_and_joins_the_rest(void **state)
 {
 	(void)state;
@@ -412,6 +445,7 @@ int main(void)
 		T(test_stores_that_cannot_be_opened_say_why),
 		T(test_another_authoritys_store_is_refused),
 		T(test_a_torn_last_segment_comes_again),
+		T(test_a_spoiled_segment_is_mended_by_the_one_that_was_there),
 		T(test_a_missing_segment_comes_again_and_joins_the_rest),
 		T(test_files_put_into_the_store_by_hand_are_found),
 		T(test_a_full_disk_is_no_end),
