@@ -41,19 +41,25 @@ static const char *waiver_text(const struct pl_waiver *w, char *text, size_t tex
 	return text;
 }
 
-static int read_one(const struct pl_config *c, const char *name, struct pl_waiver *out, char *error,
+/* The authority's key is copied under the lock, and the disk is asked without it: control needs the lock,
+ * and so does `status`. */
+static int read_one(struct pl_app *app, const char *name, struct pl_waiver *out, char *error,
 		    size_t error_size)
 {
-	const struct pl_key *authority = &c->authority->key[0];
+	struct pl_key authority;
 
-	return pl_waiver_read(c->site.state_dir, name, authority->stream_id, authority->bytes, out,
-			      error, error_size);
+	pl_app_config_lock(app);
+	authority = app->config.authority->key[0];
+	pl_app_config_unlock(app);
+	/* Frozen after the start: state_dir. */
+	return pl_waiver_read(app->config.site.state_dir, name, authority.stream_id,
+			      authority.bytes, out, error, error_size);
 }
 
 void pl_waiver_load(struct pl_app *app)
 {
 	char error[512];
-	int rc = read_one(&app->config, PL_WAIVER_NAME, &app->config.waiver, error, sizeof(error));
+	int rc = read_one(app, PL_WAIVER_NAME, &app->config.waiver, error, sizeof(error));
 
 	if (rc == 0 && app->config.waiver.serial == 0)
 		return;
@@ -90,6 +96,31 @@ static int publish(void *ctx, void *arg, char *error, size_t error_size)
 	return rc;
 }
 
+/* It is on disk by now, whatever control says. */
+static int put_in_force(struct pl_app *app, struct letter *l, const char *so_far,
+			struct pl_ctl_call *call)
+{
+	int rc = pl_desk_on_control(app, publish, l, call);
+	size_t used = strlen(call->error);
+
+	if (rc == 0)
+		return 0;
+	snprintf(call->error + used, call->error_size - used, ". Of the waiver: %s", so_far);
+	if (rc == -ETIMEDOUT || rc == -ECANCELED) /* else control has noted it */
+		pl_journal_write(&app->journal, l->who, "waiver", "failed", "%s", call->error);
+	return rc;
+}
+
+static bool is_in_force(struct pl_app *app)
+{
+	bool there;
+
+	pl_app_config_lock(app);
+	there = app->config.waiver.serial != 0;
+	pl_app_config_unlock(app);
+	return there;
+}
+
 static json_t *waiver_json(const struct pl_waiver *w, uint64_t now_s)
 {
 	const char *state = w->until_s == 0             ? "none"
@@ -114,8 +145,8 @@ static int check_new(struct pl_app *app, const struct pl_waiver *w, char *error,
 
 	pl_app_config_lock(app);
 	current = app->config.waiver;
-	rc = read_one(&app->config, PL_WAIVER_DROPPED_NAME, &dropped, error, error_size);
 	pl_app_config_unlock(app);
+	rc = read_one(app, PL_WAIVER_DROPPED_NAME, &dropped, error, error_size);
 	if (rc != 0)
 		return rc;
 	if (w->serial <= current.serial) {
@@ -165,7 +196,7 @@ int pl_desk_waiver_apply(void *ctx, struct pl_ctl_call *call)
 	if (rc != 0)
 		pl_journal_write(&app->journal, l.who, "waiver", "refused", "%s", call->error);
 	else
-		rc = pl_desk_on_control(app, publish, &l, call);
+		rc = put_in_force(app, &l, "it is stored, and holds from the next start on", call);
 	(void)pl_journal_sync(&app->journal);
 	if (rc == 0)
 		call->result = waiver_json(&l.waiver, pl_wall_ns() / 1000000000u);
@@ -182,12 +213,16 @@ int pl_desk_waiver_drop(void *ctx, struct pl_ctl_call *call)
 		return rc;
 	pl_desk_who(call, l.who);
 	rc = pl_waiver_drop(app->config.site.state_dir, call->error, call->error_size);
+	/* Dropped on disk before, when control did not answer: what is in force still goes now. */
+	if (rc == -ENOENT && is_in_force(app))
+		rc = 0;
 	if (rc == -ENOENT)
 		snprintf(call->error, call->error_size, "there is no waiver to drop");
 	if (rc != 0)
 		pl_journal_write(&app->journal, l.who, "waiver", "refused", "%s", call->error);
 	else
-		rc = pl_desk_on_control(app, publish, &l, call);
+		rc = put_in_force(app, &l, "it is gone from the next start on: drop it again",
+				  call);
 	(void)pl_journal_sync(&app->journal);
 	if (rc == 0)
 		call->result = json_pack("{s:b}", "dropped", 1);
@@ -205,9 +240,8 @@ int pl_desk_waiver(void *ctx, struct pl_ctl_call *call)
 		return rc;
 	pl_app_config_lock(app);
 	current = app->config.waiver;
-	rc = read_one(&app->config, PL_WAIVER_DROPPED_NAME, &dropped, call->error,
-		      call->error_size);
 	pl_app_config_unlock(app);
+	rc = read_one(app, PL_WAIVER_DROPPED_NAME, &dropped, call->error, call->error_size);
 	if (rc == 0)
 		call->result = json_pack("{s:o, s:o}", "waiver", waiver_json(&current, now_s),
 					 "dropped", waiver_json(&dropped, now_s));
