@@ -178,6 +178,7 @@ static void *writer_main(void *arg)
 int pl_journal_open(struct pl_journal *j, const char *state_dir,
 		    void (*say)(const char *format, ...), char *error, size_t error_size)
 {
+	pthread_condattr_t attr;
 	int rc;
 
 	memset(j, 0, sizeof(*j));
@@ -190,7 +191,10 @@ int pl_journal_open(struct pl_journal *j, const char *state_dir,
 	}
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_cond_init(&j->wake, NULL);
-	pthread_cond_init(&j->idle, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the wall clock may be set */
+	pthread_cond_init(&j->idle, &attr);
+	(void)pthread_condattr_destroy(&attr);
 	rc = -pthread_create(&j->thread, NULL, writer_main, j);
 	if (rc != 0) {
 		snprintf(error, error_size, "cannot start the journal's writer: %s", strerror(-rc));
@@ -226,7 +230,7 @@ bool pl_journal_sync(struct pl_journal *j)
 
 	if (!j->running)
 		return false;
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += PL_JOURNAL_SYNC_MS_MAX / 1000;
 	pthread_mutex_lock(&j->lock);
 	want = j->added;
