@@ -8,6 +8,8 @@
 #include "desk.h"
 #include "desk_json.h"
 
+#define DELAY_STEP_MS 20u
+
 static json_t *refusals_json(const struct pl_intake_status *s, uint32_t source)
 {
 	json_t *o = json_object();
@@ -117,12 +119,16 @@ int pl_desk_feed(void *ctx, struct pl_ctl_call *call)
 	return 0;
 }
 
-/* The bound on certificates a second holds for what comes this way, too. */
+/* The bound on certificates a second holds for what comes this way, too. Only what was due when it came is
+ * waited for: on a port where somebody never lets the debt be worked off, it would never have its turn. */
 static void delay(struct pl_app *app, const struct pl_ctl_call *call)
 {
-	const struct timespec step = {.tv_nsec = 20000000};
+	const struct timespec step = {.tv_nsec = (long)DELAY_STEP_MS * 1000000};
+	uint32_t due_ms = pl_intake_delay_ms(app->intake.in);
 
-	while (pl_intake_delay_ms(app->intake.in) > 0 && !pl_ctl_cancelled(call))
+	for (uint32_t ms = 0;
+	     ms < due_ms && pl_intake_delay_ms(app->intake.in) > 0 && !pl_ctl_cancelled(call);
+	     ms += DELAY_STEP_MS)
 		(void)nanosleep(&step, NULL);
 }
 
