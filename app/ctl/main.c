@@ -30,8 +30,9 @@ const struct pl_cli_command pl_cli_commands[] = {
 			       "    push: segments from files, in the order given, as "
 			       "passline-authority writes them.\n"
 			       "    Each is checked, stored durably, and then applied. One that is "
-			       "there already is no\n"
-			       "    error; the first that is refused ends it.\n",		.options = "push",
+			       "there already, or that\n"
+			       "    a snapshot stands for, is no error; the first that is "
+			       "refused ends it.\n",		.options = "push",
 	 },
 	{
          .name = "policy",

@@ -75,7 +75,7 @@ json_t *pl_desk_feed_json(struct pl_app *app, uint32_t as_of, uint64_t now_s)
 	json_t *feed = json_object();
 	uint32_t age_s_max;
 
-	pl_intake_status_get(app->intake.in, &s);
+	pl_intake_thread_status(&app->intake, &s);
 	pl_app_config_lock(app);
 	age_s_max = app->config.site.feed_age_s_max;
 	(void)json_object_set_new(feed, "store", pl_ctl_text(app->config.site.feed_store_dir));
@@ -161,6 +161,11 @@ int pl_desk_feed_push(void *ctx, struct pl_ctl_call *call)
 				 pl_feed_error_name(answer.error));
 	if (outcome == PL_INTAKE_HELD)
 		return 0;
+	if (answer.error == PL_FEED_OLD) {
+		/* What is stored stands for it, a snapshot most likely: nothing is lacking. */
+		(void)json_object_set_new(call->result, "text", pl_ctl_text(answer.text));
+		return 0;
+	}
 	pl_desk_who(call, who);
 	pl_journal_write(
 		&app->journal, who, "feed", outcome == PL_INTAKE_STORED ? "done" : "refused",

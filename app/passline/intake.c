@@ -39,7 +39,22 @@ static void tell(struct pl_intake_thread *t, const struct pl_intake_dir_status *
 		       t->dir_path, s->text);
 	else
 		pl_say("intake: %s goes on", t->dir_path);
+	pthread_mutex_lock(&t->lock);
 	snprintf(t->told, sizeof(t->told), "%s", s->text);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void pl_intake_thread_status(struct pl_intake_thread *t, struct pl_intake_status *out)
+{
+	pl_intake_status_get(t->in, out);
+	if (out->broken || out->unstored || out->behind)
+		return;
+	pthread_mutex_lock(&t->lock);
+	if (t->told[0] != '\0') {
+		out->behind = true;
+		snprintf(out->text, sizeof(out->text), "%s", t->told);
+	}
+	pthread_mutex_unlock(&t->lock);
 }
 
 static uint32_t dir_work(struct pl_intake_thread *t)
@@ -66,17 +81,17 @@ static uint32_t server_work(struct pl_intake_thread *t)
 	if (t->server == NULL)
 		return PL_INTAKE_DIR_POLL_MS;
 	wait_ms = pl_push_server_work(t->server);
-	pthread_mutex_lock(&t->server_lock);
+	pthread_mutex_lock(&t->lock);
 	pl_push_server_status_get(t->server, &t->server_status);
-	pthread_mutex_unlock(&t->server_lock);
+	pthread_mutex_unlock(&t->lock);
 	return wait_ms;
 }
 
 bool pl_intake_thread_server(struct pl_intake_thread *t, struct pl_push_server_status *out)
 {
-	pthread_mutex_lock(&t->server_lock);
+	pthread_mutex_lock(&t->lock);
 	*out = t->server_status;
-	pthread_mutex_unlock(&t->server_lock);
+	pthread_mutex_unlock(&t->lock);
 	return t->server != NULL;
 }
 
@@ -132,7 +147,7 @@ int pl_intake_thread_open(struct pl_intake_thread *t, const struct pl_config *c,
 	memset(t, 0, sizeof(*t));
 	t->stop_fd = -1;
 	t->live = live;
-	PL_CHECK(pthread_mutex_init(&t->server_lock, NULL) == 0);
+	PL_CHECK(pthread_mutex_init(&t->lock, NULL) == 0);
 	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
 	ret = pl_intake_open(&conf, &t->in, error, error_size);
 	if (ret != 0)

@@ -28,9 +28,9 @@ struct pl_intake_thread {
 	_Atomic bool dir_idle PL_SHARED(intake, ctrl);  /* nothing is left to be taken from it */
 	_Atomic bool dir_stuck PL_SHARED(intake, ctrl); /* something is, and cannot be */
 	bool running;
-	pthread_mutex_t server_lock; /* for the copy below, between the thread and telemetry */
+	pthread_mutex_t lock; /* for the copies below, between the thread and who shows them */
 	struct pl_push_server_status server_status;
-	char told[PL_INTAKE_TEXT_SIZE] PL_OWNED_BY(intake); /* not to tell it again and again */
+	char told[PL_INTAKE_TEXT_SIZE]; /* of the directory: what is wrong with it; else "" */
 };
 
 /** Lock the store and look at what is there: before anything reads it. */
@@ -40,6 +40,8 @@ PL_MUST_USE int pl_intake_thread_open(struct pl_intake_thread *t, const struct p
 PL_MUST_USE int pl_intake_thread_start(struct pl_intake_thread *t, char *error, size_t error_size);
 /** What the connections are doing. Thread: any. @return false: none are listened for. */
 bool pl_intake_thread_server(struct pl_intake_thread *t, struct pl_push_server_status *out);
+/** How the intake is, for people: what the watched directory cannot give counts as behind. Thread: any. */
+void pl_intake_thread_status(struct pl_intake_thread *t, struct pl_intake_status *out);
 /** No more segments; the store stays locked, for whoever reads it. */
 void pl_intake_thread_stop(struct pl_intake_thread *t);
 /** Does nothing for one that was not opened. */

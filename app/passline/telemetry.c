@@ -240,7 +240,7 @@ static int intake_answer(struct pl_app *app, const char *params, struct rte_tel_
 	char name[RTE_TEL_MAX_STRING_LEN];
 
 	(void)params;
-	pl_intake_status_get(app->intake.in, &s);
+	pl_intake_thread_status(&app->intake, &s);
 	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_string(
 		d, "state", s.broken ? "broken" : (s.behind || s.unstored ? "refusing" : "taking"));

@@ -194,6 +194,7 @@ enum held { HELD_NONE, HELD_SAME, HELD_OTHER, HELD_SPOILED };
 /* What we have under the number of a segment or chunk. */
 static enum held held(struct pl_intake *in, const uint8_t *data, size_t size)
 {
+	uint8_t hash[PL_FEED_HASH_SIZE];
 	struct pl_feed_segment is;
 	struct pl_feed_header h;
 	const uint8_t *ours;
@@ -202,8 +203,14 @@ static enum held held(struct pl_intake *in, const uint8_t *data, size_t size)
 	memcpy(&h, data, sizeof(h));
 	if (pl_feed_store_get(in->store, h.sequence,
 			      h.kind == PL_FEED_SNAPSHOT ? h.chunk_idx : PL_FEED_TAIL_IDX, &ours,
-			      &our_size) != 0)
-		return HELD_NONE;
+			      &our_size) != 0) {
+		/* The one that the chain ends with is known without its file: a snapshot may stand
+		 * for it. */
+		if (h.kind == PL_FEED_SNAPSHOT || h.sequence != in->pos.sequence)
+			return HELD_NONE;
+		crypto_generichash(hash, sizeof(hash), data, size, NULL, 0);
+		return memcmp(hash, in->pos.hash, sizeof(hash)) == 0 ? HELD_SAME : HELD_OTHER;
+	}
 	if (our_size == size && memcmp(ours, data, size) == 0)
 		return HELD_SAME;
 	return pl_feed_check(ours, our_size, in->pubkey, NULL, &is) == PL_FEED_OK ? HELD_OTHER

@@ -89,6 +89,8 @@ static void test_a_snapshot_takes_us_over_a_gap(void **state)
 	assert_memory_equal(&fx.answer.pos, &fx.ends[5], sizeof(fx.ends[5]));
 	assert_int_equal(read(pl_intake_fd(fx.in), &told, sizeof(told)), sizeof(told));
 	assert_true(fx.status.behind); /* for 6 was seen */
+	/* The segment that it stands for ends the chain, though its file is not here. */
+	assert_int_equal(submit(5), PL_INTAKE_HELD);
 	assert_int_equal(submit(6), PL_INTAKE_STORED);
 	assert_false(fx.status.behind);
 	/* Stored, and not in a table yet: who is told of that waits for it. */
