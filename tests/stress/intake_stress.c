@@ -33,7 +33,7 @@ static void *bring(void *ctx)
 			i++;
 			break;
 		default:
-			PL_CHECK(!"neither stored nor held");
+			PL_CHECK(false && "neither stored nor held");
 		}
 	}
 	return NULL;
