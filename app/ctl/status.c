@@ -10,7 +10,7 @@
 	  "wait; if segments do not rise (passlinectl feed), look at the authority and the way "  \
 	  "from it to here, and at passlinectl journal; passlinectl feed push brings them by "    \
 	  "hand")                                                                                 \
-	A("feed_old", "a certificate that is not in the table is UNKNOWN, not a DENY",            \
+	A("feed_old", "who is not in the table, or denied by its facts, is UNKNOWN, not a DENY",  \
 	  "passlinectl feed: if it is refused, the reason is there; if nothing comes, look at "   \
 	  "the "                                                                                  \
 	  "authority and the way from it to here")                                                \

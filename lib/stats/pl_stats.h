@@ -79,7 +79,7 @@ const char *pl_drop_text(uint32_t drop);
 	C(other_epoch,                                                                     \
 	  "tokens right under another key epoch than the certificate's: wallets to renew") \
 	C(clock_waived, "denials resting on time made UNKNOWN: clock")                     \
-	C(feed_waived, "absent certificates turned into UNKNOWN: feed_old or loading")
+	C(feed_waived, "denials resting on the feed made UNKNOWN: feed_old or loading")
 
 /** One worker's counters; the hot ones first. Plain u64 fields only: it is copied as words. */
 struct pl_counters {

@@ -114,6 +114,19 @@ static enum pl_verdict clock_waive(const struct judge *j, struct pl_counters *cn
 	return PL_V_CLOCK;
 }
 
+/* A denial that rests on facts is none while news may be on its way to us: the wallet may be of a new
+ * generation, the suspension lifted, the booster given an hour ago. What no news takes back stands: a
+ * certificate is never un-revoked. */
+static enum pl_verdict feed_waive(const struct judge *j, enum pl_verdict vd)
+{
+	if (PL_LIKELY((j->now->flags & PL_FLAG_FEED_OLD) == 0))
+		return vd;
+	if (vd != PL_V_FORGED && vd != PL_V_SUSPENDED && vd != PL_V_NOT_YET_VALID &&
+	    vd != PL_V_EXPIRED && vd != PL_V_NOT_ACCEPTED)
+		return vd;
+	return PL_V_FEED_OLD;
+}
+
 static enum pl_verdict replay(struct pl_verify *v, const struct pl_table_hit *hit,
 			      uint32_t shown_at, uint32_t venue_id, uint32_t scan_id,
 			      uint32_t *flags)
@@ -237,6 +250,7 @@ void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const stru
 		} else {
 			vd = judge_one(&j, v, c, i);
 			vd = clock_waive(&j, v->counters, vd);
+			vd = feed_waive(&j, vd);
 			if (PL_LIKELY(vd == PL_V_PASS))
 				vd = replay(v, hit, c->shown_at[i], venue_id, c->scan_id[i],
 					    &flags);

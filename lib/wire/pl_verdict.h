@@ -27,7 +27,8 @@
 	V(REPLAYED, 0x18, "replayed", "QR code was used before: show a fresh one")               \
 	V(NOT_ACCEPTED, 0x19, "not_accepted", "this kind of certificate is not accepted here")   \
 	V(LOADING, 0x20, "loading", "the appliance is still loading certificates")               \
-	V(FEED_OLD, 0x21, "feed_old", "not found, and the certificate feed is out of date")      \
+	V(FEED_OLD, 0x21, "feed_old",                                                            \
+	  "absent or denied by its facts, and the feed is out of date")                          \
 	V(CLOCK, 0x22, "clock", "the appliance's clock is not trusted")                          \
 	V(BUSY, 0x23, "busy", "busy: try again later")                                           \
 	V(VERSION, 0x24, "version", "protocol version is not supported")                         \

@@ -50,7 +50,9 @@ static void check_reply(uint8_t *data, const struct pl_verify_item *item, uint32
 		if (flags & PL_FLAG_LOADING)
 			PL_CHECK(pl_verdict_group(code) != PL_GROUP_DENY);
 		if (flags & PL_FLAG_FEED_OLD)
-			PL_CHECK(code != PL_V_UNKNOWN_CERT);
+			PL_CHECK(code != PL_V_UNKNOWN_CERT && code != PL_V_FORGED &&
+				 code != PL_V_SUSPENDED && code != PL_V_EXPIRED &&
+				 code != PL_V_NOT_YET_VALID && code != PL_V_NOT_ACCEPTED);
 		if (flags & PL_FLAG_CLOCK)
 			PL_CHECK(code != PL_V_STALE_QR && code != PL_V_FUTURE_QR &&
 				 code != PL_V_EXPIRED && code != PL_V_NOT_YET_VALID);

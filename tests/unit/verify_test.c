@@ -219,6 +219,46 @@ static void test_our_faults_are_unknown(void **state)
 	assert_int_equal(fx->counters.feed_waived, 3);
 }
 
+/* With news on its way, facts deny nobody but the revoked; what is no matter of the feed stands. */
+static void test_an_old_feed_denies_by_no_facts(void **state)
+{
+	struct fx *fx = *state;
+	struct pl_cert c = fx_cert_valid(610), reissued, suspended = fx_cert_valid(611),
+		       revoked = fx_cert_valid(612), expired = fx_cert_valid(613),
+		       young = fx_cert_valid(614);
+	struct pl_wire_scan scan;
+
+	suspended.suspended = true;
+	revoked.revoked = true;
+	expired.event_day = (uint16_t)(FX_TODAY - 400);
+	young.event_day = (uint16_t)FX_TODAY;
+	fx_cert(fx, &c);
+	fx_cert(fx, &suspended);
+	fx_cert(fx, &revoked);
+	fx_cert(fx, &expired);
+	fx_cert(fx, &young);
+	fx->now.flags = PL_FLAG_FEED_OLD;
+	reissued = c;
+	reissued.generation++;
+	scan = fx_scan(fx, &reissued, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scan), PL_V_FEED_OLD);
+	scan = fx_scan(fx, &suspended, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scan), PL_V_FEED_OLD);
+	scan = fx_scan(fx, &expired, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scan), PL_V_FEED_OLD);
+	scan = fx_scan(fx, &young, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scan), PL_V_FEED_OLD);
+	assert_int_equal(fx->counters.feed_waived, 4);
+	scan = fx_scan(fx, &revoked, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scan), PL_V_REVOKED);
+	scan = fx_scan(fx, &c, FX_NOW_S - 3600, 1);
+	assert_verdict(ask(fx, &scan), PL_V_STALE_QR);
+	scan = fx_scan(fx, &c, FX_NOW_S, 1);
+	assert_verdict(ask(fx, &scan), PL_V_PASS);
+	scan = fx_scan(fx, &c, FX_NOW_S, 2);
+	assert_verdict(ask(fx, &scan), PL_V_REPLAYED);
+}
+
 /* A certificate that was moved to the next key: its wallet's old codes hold while both are held. */
 static void test_both_token_keys_hold_during_a_rotation(void **state)
 {
@@ -727,6 +767,7 @@ int main(void)
 		T(test_replay_and_resend),
 		T(test_only_accepted_scans_are_seen),
 		T(test_our_faults_are_unknown),
+		T(test_an_old_feed_denies_by_no_facts),
 		T(test_both_token_keys_hold_during_a_rotation),
 		T(test_untrusted_clock_denies_nothing_for_time),
 		T(test_not_required_beats_all),
