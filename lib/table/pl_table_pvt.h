@@ -191,7 +191,7 @@ struct pl_table {
 
 struct pl_table_reader;
 
-/* One burst of lookups: pl_table_burst.c. next_cnt <= cnt <= PL_TABLE_BURST_MAX. */
+/* One burst of lookups: pl_table_burst.c, pl_table_burst_avx512.c. next_cnt <= cnt <= PL_TABLE_BURST_MAX. */
 typedef void (*pl_table_burst_fn)(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
 				  struct pl_table_hit *hits, const uint64_t *next_ids,
 				  uint32_t next_cnt);
@@ -380,7 +380,7 @@ void pl_table_grow_abandon(struct pl_table *t);
 /* pl_table.c */
 pl_table_burst_fn pl_table_burst_of(enum pl_table_variant variant); /* NULL: not on this CPU */
 pl_table_burst_fn pl_table_burst_best(void);
-/* pl_table_burst.c, compiled once for each */
+/* pl_table_burst.c, compiled twice, and pl_table_burst_avx512.c */
 #define B(name)                                                                                  \
 	void pl_table_burst_##name(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt, \
 				   struct pl_table_hit *hits, const uint64_t *next_ids,          \

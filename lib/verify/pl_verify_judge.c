@@ -249,11 +249,11 @@ void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const stru
 			vd = PL_V_NOT_REQUIRED;
 		} else {
 			vd = judge_one(&j, v, c, i);
-			vd = clock_waive(&j, v->counters, vd);
-			vd = feed_waive(&j, vd);
 			if (PL_LIKELY(vd == PL_V_PASS))
 				vd = replay(v, hit, c->shown_at[i], venue_id, c->scan_id[i],
 					    &flags);
+			else
+				vd = feed_waive(&j, clock_waive(&j, v->counters, vd));
 		}
 		v->counters->feed_waived += vd == PL_V_FEED_OLD;
 		if (vd == PL_V_PASS)

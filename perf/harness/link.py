@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import time
 
 from .context import Skip, SuiteError
@@ -39,6 +40,25 @@ def cpu_seconds(pid):
     """What all threads of a process have used."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def veth_cable(ctx, client, server):
+    """Two namespaces, until the end, with veth0 in each: the load's address in the client's, none in
+    the server's, where the port is the appliance's."""
+    for name in (client, server):
+        ctx.run(["ip", "netns", "add", name])
+        ctx.at_end(subprocess.run, ["ip", "netns", "del", name])
+    ctx.run(["ip", "link", "add", "veth0", "netns", client, "type", "veth", "peer", "name", "veth0",
+             "netns", server])
+    for command in (
+            ["ip", "-n", client, "addr", "add", f"{LOAD_IP}/24", "dev", "veth0"],
+            ["ip", "-n", client, "link", "set", "veth0", "up"],
+            ["ip", "netns", "exec", server, "sysctl", "-qw", "net.ipv6.conf.veth0.disable_ipv6=1"],
+            ["ip", "-n", server, "link", "set", "lo", "up"],
+            ["ip", "-n", server, "link", "set", "veth0", "up"],
+            # Else the kernel leaves checksums for the other end to fill in.
+            ["ip", "netns", "exec", client, "ethtool", "-K", "veth0", "tx", "off"]):
+        ctx.run(command)
 
 
 class Site:

@@ -21,7 +21,7 @@ import time
 
 from harness import numbers
 from harness.context import Skip, SuiteError
-from harness.link import APPLIANCE_IP, LOAD_IP
+from harness.link import APPLIANCE_IP, veth_cable
 
 PORT = 4718
 WATCHED = 200  # certificates that are never changed, and scanned without a pause
@@ -79,20 +79,7 @@ class Town:
         self.ids = self.export(self.dir / "all.csv")
         self.copy_keys()
         self.configure()
-        for name in (self.client, self.server):
-            self.ctx.run(["ip", "netns", "add", name])
-            self.ctx.at_end(subprocess.run, ["ip", "netns", "del", name])
-        self.ctx.run(["ip", "link", "add", "veth0", "netns", self.client, "type", "veth", "peer",
-                      "name", "veth0", "netns", self.server])
-        for command in (
-                ["ip", "-n", self.client, "addr", "add", f"{LOAD_IP}/24", "dev", "veth0"],
-                ["ip", "-n", self.client, "link", "set", "veth0", "up"],
-                ["ip", "netns", "exec", self.server, "sysctl", "-qw",
-                 "net.ipv6.conf.veth0.disable_ipv6=1"],
-                ["ip", "-n", self.server, "link", "set", "lo", "up"],
-                ["ip", "-n", self.server, "link", "set", "veth0", "up"],
-                ["ip", "netns", "exec", self.client, "ethtool", "-K", "veth0", "tx", "off"]):
-            self.ctx.run(command)
+        veth_cable(self.ctx, self.client, self.server)
         self.start()
         self.follow()
         self.caught_up()

@@ -10,12 +10,11 @@ wrong. Two cores: a worker polls the last one, loader, control and client share 
 import json
 import os
 import signal
-import subprocess
 import time
 
 from harness import numbers
 from harness.context import Skip, SuiteError
-from harness.link import APPLIANCE_IP, LOAD_IP, Site, huge_mb
+from harness.link import APPLIANCE_IP, Site, huge_mb, veth_cable
 from harness.verify import last_cpu
 
 TAIL_SHARE = 0.01
@@ -73,21 +72,7 @@ class Life:
         self.appliance = self.probe = None
 
     def __enter__(self):
-        for name in (self.client, self.server):
-            self.ctx.run(["ip", "netns", "add", name])
-            self.ctx.at_end(subprocess.run, ["ip", "netns", "del", name])
-        self.ctx.run(["ip", "link", "add", "veth0", "netns", self.client, "type", "veth", "peer",
-                      "name", "veth0", "netns", self.server])
-        for command in (
-                ["ip", "-n", self.client, "addr", "add", f"{LOAD_IP}/24", "dev", "veth0"],
-                ["ip", "-n", self.client, "link", "set", "veth0", "up"],
-                # The port is the appliance's: the kernel has no address there, and fills
-                # checksums in at the other end.
-                ["ip", "netns", "exec", self.server, "sysctl", "-qw",
-                 "net.ipv6.conf.veth0.disable_ipv6=1"],
-                ["ip", "-n", self.server, "link", "set", "veth0", "up"],
-                ["ip", "netns", "exec", self.client, "ethtool", "-K", "veth0", "tx", "off"]):
-            self.ctx.run(command)
+        veth_cable(self.ctx, self.client, self.server)
         site = self.site
         self.probe = self.ctx.spawn(
             [self.ctx.program("restart_probe"), site.dir, "--to", APPLIANCE_IP, "--certs",
