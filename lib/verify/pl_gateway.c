@@ -4,19 +4,19 @@
 
 #include <errno.h>
 
-/* Open addressing at half load or less; linear probing keeps a look-up in one line, mostly. */
+/* Open addressing with linear probing, at a load so low that nearly each look-up ends where it began:
+ * one line, and a branch that is foreseen. */
 struct slot {
-	uint64_t key; /* id << 8 | epoch */
-	uint32_t gateway;
-	uint32_t used;
+	alignas(PL_CACHE_LINE) uint64_t key; /* id << 8 | epoch */
+	struct pl_gateway gateway;           /* without a request key: nobody's */
 };
+
+#define SLOTS_A_GATEWAY 4u
 
 struct pl_gateway_set {
 	struct slot *slots;
-	struct pl_gateway *gateways;
 	uint32_t *ids; /* by idx */
 	uint64_t slot_mask;
-	uint32_t gateway_cnt; /* with epochs */
 	uint32_t id_cnt;
 };
 
@@ -66,6 +66,7 @@ static uint32_t idx_of(struct pl_gateway_set *set, uint32_t id)
 	return set->id_cnt++;
 }
 
+/* On failure it has what was made of its keys. */
 static int gateway_fill(struct pl_gateway *g, const struct pl_seal *s,
 			const struct pl_gateway_conf *c, uint32_t idx)
 {
@@ -87,15 +88,14 @@ static int gateway_fill(struct pl_gateway *g, const struct pl_seal *s,
 	return ret;
 }
 
-static void slot_add(struct pl_gateway_set *set, uint32_t gateway)
+static struct pl_gateway *slot_take(struct pl_gateway_set *set, uint64_t key)
 {
-	const struct pl_gateway *g = &set->gateways[gateway];
-	uint64_t key = key_of(g->id, g->epoch);
 	uint64_t at = pl_mix64(key) & set->slot_mask;
 
-	while (set->slots[at].used != 0)
+	while (set->slots[at].gateway.request_key != NULL)
 		at = (at + 1) & set->slot_mask;
-	set->slots[at] = (struct slot){.key = key, .gateway = gateway, .used = 1};
+	set->slots[at].key = key;
+	return &set->slots[at].gateway;
 }
 
 static int set_fill(struct pl_gateway_set *set, const struct pl_seal *s,
@@ -109,11 +109,10 @@ static int set_fill(struct pl_gateway_set *set, const struct pl_seal *s,
 		*bad_id = sorted[i]->id;
 		if (idx == PL_GATEWAY_MAX)
 			return -E2BIG;
-		set->gateway_cnt = i + 1;
-		ret = gateway_fill(&set->gateways[i], s, sorted[i], idx);
+		ret = gateway_fill(slot_take(set, key_of(sorted[i]->id, sorted[i]->epoch)), s,
+				   sorted[i], idx);
 		if (ret != 0)
 			return ret;
-		slot_add(set, i);
 	}
 	return 0;
 }
@@ -125,16 +124,18 @@ static struct pl_gateway_set *set_alloc(const struct pl_gateway_set *prev, uint3
 
 	if (set == NULL)
 		return NULL;
-	while (slot_cnt < 2ull * conf_cnt)
+	while (slot_cnt < (uint64_t)SLOTS_A_GATEWAY * conf_cnt)
 		slot_cnt *= 2;
 	set->slot_mask = slot_cnt - 1;
-	set->slots = calloc(slot_cnt, sizeof(*set->slots));
-	set->gateways = calloc((size_t)conf_cnt + 1, sizeof(*set->gateways));
+	set->slots = aligned_alloc(alignof(struct slot), slot_cnt * sizeof(*set->slots));
 	set->ids = calloc(PL_GATEWAY_MAX, sizeof(*set->ids));
-	if (set->slots == NULL || set->gateways == NULL || set->ids == NULL) {
-		pl_gateway_set_destroy(set);
+	if (set->slots == NULL || set->ids == NULL) {
+		free(set->slots);
+		free(set->ids);
+		free(set);
 		return NULL;
 	}
+	memset(set->slots, 0, slot_cnt * sizeof(*set->slots));
 	if (prev != NULL) {
 		set->id_cnt = prev->id_cnt;
 		memcpy(set->ids, prev->ids, prev->id_cnt * sizeof(*set->ids));
@@ -178,12 +179,13 @@ void pl_gateway_set_destroy(struct pl_gateway_set *set)
 {
 	if (set == NULL)
 		return;
-	for (uint32_t i = 0; set->gateways != NULL && i < set->gateway_cnt; i++) {
-		pl_seal_key_destroy((struct pl_seal_key *)(uintptr_t)set->gateways[i].request_key);
-		pl_seal_key_destroy((struct pl_seal_key *)(uintptr_t)set->gateways[i].reply_key);
+	for (uint64_t at = 0; at <= set->slot_mask; at++) {
+		const struct pl_gateway *g = &set->slots[at].gateway;
+
+		pl_seal_key_destroy((struct pl_seal_key *)(uintptr_t)g->request_key);
+		pl_seal_key_destroy((struct pl_seal_key *)(uintptr_t)g->reply_key);
 	}
 	free(set->slots);
-	free(set->gateways);
 	free(set->ids);
 	free(set);
 }
@@ -193,12 +195,14 @@ const struct pl_gateway *pl_gateway_find(const struct pl_gateway_set *set, uint3
 {
 	uint64_t key = key_of(id, epoch);
 
-	for (uint64_t at = pl_mix64(key) & set->slot_mask; set->slots[at].used != 0;
-	     at = (at + 1) & set->slot_mask) {
-		if (set->slots[at].key == key)
-			return &set->gateways[set->slots[at].gateway];
+	for (uint64_t at = pl_mix64(key) & set->slot_mask;; at = (at + 1) & set->slot_mask) {
+		const struct slot *s = &set->slots[at];
+
+		if (PL_UNLIKELY(s->gateway.request_key == NULL))
+			return NULL;
+		if (PL_LIKELY(s->key == key))
+			return &s->gateway;
 	}
-	return NULL;
 }
 
 uint32_t pl_gateway_cnt(const struct pl_gateway_set *set)

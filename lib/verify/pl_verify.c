@@ -137,7 +137,8 @@ static void open_group(struct pl_verify *v, const struct pl_view *view, const st
 		if (PL_UNLIKELY(v->pending[i].gateway == NULL))
 			continue;
 		/* op is at or before ops[i]: nonces move down over the gaps of dropped ones. */
-		memmove(op->nonce, v->ops[i].nonce, sizeof(op->nonce));
+		if (PL_UNLIKELY(op != &v->ops[i]))
+			memcpy(op->nonce, v->ops[i].nonce, sizeof(op->nonce));
 		op->key = v->pending[i].gateway->request_key;
 		op->aad = it->data;
 		op->aad_size = PL_WIRE_REQ_HDR_SIZE;
