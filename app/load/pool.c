@@ -12,6 +12,8 @@
 #define POOL_MAX          (1u << 24)
 #define GENERATIONS_EACH  4096u /* times that each slot is sealed from one reservation */
 #define HUGE_PAGE         (2u << 20)
+/* Clocks of two processes on one machine differ by less. */
+#define SECOND_MARGIN_NS 20000000u
 /* A slot in flight for longer than this will not be answered. */
 #define LOST_NS 500000000.0
 /* A copy is shown for no longer than this: its QR must not grow stale. */
@@ -269,8 +271,25 @@ static void *take_memory(size_t size)
 	return p;
 }
 
+/* Until this second is over. A run that has just ended may have shown the same certificates in it,
+ * and the same QR in another scan is a copy. */
+static void next_second(uint64_t wall_ns)
+{
+	const uint64_t second_ns = 1000000000u;
+	uint64_t now_ns = load_clock_read(CLOCK_REALTIME);
+	uint64_t due_ns = (wall_ns / second_ns + 1) * second_ns + SECOND_MARGIN_NS;
+	struct timespec rest = {0};
+
+	if (now_ns < due_ns && due_ns - now_ns < 2 * second_ns) {
+		rest.tv_sec = (time_t)((due_ns - now_ns) / second_ns);
+		rest.tv_nsec = (long)((due_ns - now_ns) % second_ns);
+		nanosleep(&rest, NULL);
+	}
+}
+
 int pool_open(struct pool *p, const struct load_args *args, char *error, size_t error_size)
 {
+	uint64_t begin_ns = load_clock_read(CLOCK_REALTIME);
 	size_t places;
 	uint64_t now_tsc;
 	int rc;
@@ -302,6 +321,8 @@ int pool_open(struct pool *p, const struct load_args *args, char *error, size_t 
 	rc = plan_slots(p, args, error, error_size);
 	if (rc != 0)
 		return rc;
+	next_second(begin_ns);
+	load_clock_sync(p->clock);
 	now_tsc = load_tsc();
 	rc = make_garbage(p, now_tsc, error, error_size);
 	for (uint32_t idx = 0; idx < p->cnt && rc == 0; idx += POOL_BUILD_MAX) {

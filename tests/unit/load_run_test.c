@@ -415,6 +415,20 @@ static void test_one_scan_a_datagram_too(void **state)
 	assert_true(st->verdicts[PL_V_REPLAYED][PL_V_REPLAYED] > 0);
 }
 
+/* Of the same certificates, within one second: their QRs must not be each other's copies. */
+static void test_runs_that_follow_each_other_are_not_copies(void **state)
+{
+	struct world *w = *state;
+
+	w->args.seconds = 0.05;
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct load_stats *st = run(w);
+
+		assert_true(st->checked > 0);
+		assert_int_equal(st->wrong, 0);
+	}
+}
+
 static void test_an_appliance_with_other_rules_is_caught(void **state)
 {
 	struct world *w = *state;
@@ -683,6 +697,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_every_kind_gets_what_the_load_thinks_right),
 		T(test_one_scan_a_datagram_too),
+		T(test_runs_that_follow_each_other_are_not_copies),
 		T(test_an_appliance_with_other_rules_is_caught),
 		T(test_an_appliance_that_cannot_tell_is_not_wrong),
 		T(test_lost_datagrams_are_lost_and_the_rest_goes_on),
