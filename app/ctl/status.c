@@ -86,6 +86,7 @@ static void print_traffic(const json_t *t)
 {
 	static const char *const names[] = {"pass", "deny", "unknown", "dropped"};
 	uint64_t busy = pl_cli_u64(t, "busy_tsc"), idle = pl_cli_u64(t, "idle_tsc");
+	uint64_t stalls = pl_cli_u64(t, "stalls");
 	char text[32];
 
 	printf("scans    %s:", pl_cli_count_text(pl_cli_u64(t, "scans"), text));
@@ -94,9 +95,13 @@ static void print_traffic(const json_t *t)
 		       i < 2 ? "," : "");
 	printf("\npackets  %s in, ", pl_cli_count_text(pl_cli_u64(t, "rx_pkts"), text));
 	printf("%s answered, ", pl_cli_count_text(pl_cli_u64(t, "answered"), text));
-	printf("%s dropped; workers busy %.0f %% since the start\n",
+	printf("%s dropped; workers busy %.0f %% since the start",
 	       pl_cli_count_text(pl_cli_u64(t, "dropped"), text),
 	       busy + idle != 0 ? 100.0 * (double)busy / (double)(busy + idle) : 0.0);
+	if (stalls != 0)
+		printf(", not running %s time(s), %.0f ms", pl_cli_count_text(stalls, text),
+		       json_number_value(json_object_get(t, "stalled_ms")));
+	printf("\n");
 }
 
 static void print_ports(const json_t *ports)

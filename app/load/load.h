@@ -86,6 +86,8 @@ bool load_args_want_sockets(int argc, char **argv);
 	C(mismatched, "replies that do not fit their request")                  \
 	C(tx_full, "bursts that the port did not take whole")                   \
 	C(rebuilt, "datagrams sealed anew")                                     \
+	C(stalls, "times that the load was not running for a millisecond")      \
+	C(stalled_us, "microseconds that these took")                           \
 	C(garbage_sent, "garbage sent")                                         \
 	C(old_sent, "of it, datagrams authentic but an hour old")               \
 	C(old_answered, "of these, answered as they must be: stale_request")    \

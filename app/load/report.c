@@ -157,13 +157,14 @@ static json_t *appliance_object(const struct run_result *r, const struct figures
 {
 	if (!r->has_telemetry)
 		return json_null();
-	return json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I}", "busy_cycles_per_datagram",
-			 f->cycles_per_datagram, "busy_cycles_per_scan", f->cycles_per_scan,
-			 "idle_share", f->idle_share, "replies", (json_int_t)r->appliance.replies,
-			 "scans", (json_int_t)r->appliance.scans, "rx_pkts",
-			 (json_int_t)r->appliance.rx_pkts, "busy_tsc",
-			 (json_int_t)r->appliance.busy_tsc, "idle_tsc",
-			 (json_int_t)r->appliance.idle_tsc);
+	return json_pack(
+		"{s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "busy_cycles_per_datagram",
+		f->cycles_per_datagram, "busy_cycles_per_scan", f->cycles_per_scan, "idle_share",
+		f->idle_share, "replies", (json_int_t)r->appliance.replies, "scans",
+		(json_int_t)r->appliance.scans, "rx_pkts", (json_int_t)r->appliance.rx_pkts,
+		"busy_tsc", (json_int_t)r->appliance.busy_tsc, "idle_tsc",
+		(json_int_t)r->appliance.idle_tsc, "stalls", (json_int_t)r->appliance.stalls,
+		"stalled_tsc", (json_int_t)r->appliance.stalled_tsc);
 }
 
 /* {"id": when, ...}: 0 for one that has not come. */

@@ -8,6 +8,7 @@
 #define DRAIN_MS     300u
 #define SETTLE_MS    5u
 #define CLOCK_SYNC_S 1u
+#define STALLS_A_S   1000u /* a turn that took as long as 1 / this of a second is a stall */
 
 struct run {
 	struct pool *pool;
@@ -189,6 +190,15 @@ static bool receive_some(struct run *r)
 	return cnt != 0;
 }
 
+/* No turn takes a thousandth of a second: another thread had the core, or the hypervisor. */
+static void note_stall(struct run *r, uint64_t turn_tsc)
+{
+	if (PL_LIKELY(turn_tsc * STALLS_A_S < r->pool->clock->hz))
+		return;
+	r->stats->stalls++;
+	r->stats->stalled_us += (uint64_t)((double)turn_tsc * r->pool->clock->ns_per_tsc / 1e3);
+}
+
 static void keep_time(struct run *r, uint64_t now_tsc)
 {
 	if (now_tsc - r->sync_tsc < r->pool->clock->hz * CLOCK_SYNC_S)
@@ -216,6 +226,7 @@ static uint64_t loop(struct run *r, double seconds, bool sending)
 		now_tsc = load_tsc();
 		if (busy)
 			r->busy_tsc += now_tsc - then;
+		note_stall(r, now_tsc - then);
 	}
 	return now_tsc;
 }
@@ -289,6 +300,8 @@ int run_load(struct pool *pool, const struct load_args *args, struct run_result 
 		out->appliance.replies -= before.replies;
 		out->appliance.scans -= before.scans;
 		out->appliance.rx_pkts -= before.rx_pkts;
+		out->appliance.stalls -= before.stalls;
+		out->appliance.stalled_tsc -= before.stalled_tsc;
 		out->has_telemetry = true;
 	}
 	(void)loop(&r, DRAIN_MS / 1000.0, false);

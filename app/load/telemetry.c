@@ -34,6 +34,8 @@ static bool find_totals(json_t *j, struct telemetry *out)
 	    get(j, "replies", &out->replies) && get(j, "scans", &out->scans)) {
 		if (!get(j, "rx_pkts", &out->rx_pkts))
 			out->rx_pkts = 0;
+		if (!get(j, "stalls", &out->stalls) || !get(j, "stalled_tsc", &out->stalled_tsc))
+			out->stalls = out->stalled_tsc = 0;
 		return true;
 	}
 	json_object_foreach(j, name, v) if (find_totals(v, out)) return true;

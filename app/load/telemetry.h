@@ -15,6 +15,8 @@ struct telemetry {
 	uint64_t replies;
 	uint64_t scans;
 	uint64_t rx_pkts;
+	uint64_t stalls; /* of its workers, and what they took; 0 if it does not tell */
+	uint64_t stalled_tsc;
 };
 
 /**

@@ -71,11 +71,28 @@ void pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
 	memcpy(out, words, sizeof(*out));
 }
 
+/* The longest burst takes a fraction of what counts here, so who is so late was not running: another
+ * thread had the core, or the hypervisor. */
+static void stall_note(struct pl_worker *w, uint64_t now_tsc)
+{
+	uint64_t late_tsc = now_tsc - w->chores_tsc;
+	uint64_t sleep_tsc = w->view->idle == PL_SITE_IDLE_SLEEP
+				     ? w->stall_tsc / PL_STALL_US * w->view->idle_us
+				     : 0;
+
+	if (late_tsc < w->stall_tsc + sleep_tsc)
+		return;
+	w->counters.stalls++;
+	w->counters.stalled_tsc += late_tsc;
+}
+
 bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
 {
 	const struct pl_live *live = w->live;
 	uint32_t announce;
 
+	if (PL_LIKELY(w->view != NULL)) /* not the first time */
+		stall_note(w, now_tsc);
 	w->chores_tsc = now_tsc + w->chores_period_tsc;
 	pl_clock_view_get(w->clock_base, &w->clock);
 	w->view = pl_view_renew(w->views, w->idx);

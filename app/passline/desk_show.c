@@ -87,14 +87,15 @@ static json_t *traffic_json(const struct pl_app *app)
 	pl_app_counters(app, &c);
 	for (const uint8_t *code = pl_verdict_codes; *code != PL_V_NONE; code++)
 		by_group[pl_verdict_group(*code)] += c.verdicts[*code];
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "rx_pkts",
-			 pl_desk_number(c.rx_pkts), "answered",
-			 pl_desk_number(pl_stats_answered(&c)), "dropped",
-			 pl_desk_number(pl_stats_dropped(&c)), "scans", pl_desk_number(c.scans),
-			 "pass", pl_desk_number(by_group[PL_GROUP_PASS]), "deny",
-			 pl_desk_number(by_group[PL_GROUP_DENY]), "unknown",
-			 pl_desk_number(by_group[PL_GROUP_UNKNOWN]), "busy_tsc",
-			 pl_desk_number(c.busy_tsc), "idle_tsc", pl_desk_number(c.idle_tsc));
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "rx_pkts",
+		pl_desk_number(c.rx_pkts), "answered", pl_desk_number(pl_stats_answered(&c)),
+		"dropped", pl_desk_number(pl_stats_dropped(&c)), "scans", pl_desk_number(c.scans),
+		"pass", pl_desk_number(by_group[PL_GROUP_PASS]), "deny",
+		pl_desk_number(by_group[PL_GROUP_DENY]), "unknown",
+		pl_desk_number(by_group[PL_GROUP_UNKNOWN]), "busy_tsc", pl_desk_number(c.busy_tsc),
+		"idle_tsc", pl_desk_number(c.idle_tsc), "stalls", pl_desk_number(c.stalls),
+		"stalled_ms", (double)c.stalled_tsc * 1e3 / (double)rte_get_tsc_hz());
 }
 
 int pl_desk_status(void *ctx, struct pl_ctl_call *call)

@@ -18,6 +18,7 @@
 
 #define PL_CHORES_US        100u
 #define PL_TX_TRIES_MAX     16u   /* of a transmit ring that takes nothing, before frames drop */
+#define PL_STALL_US         1000u /* chores so late, which no burst makes them, are a stall */
 #define PL_IDLE_POLLS_SLEEP 2000u /* empty polls in a row before a worker may sleep */
 #define PL_FEED_AHEAD_S_MAX 300u  /* how far the authority's clock may be before ours */
 #define PL_GATEWAYS_A_CHORE 16u   /* how many gateways' counts are published each time */
@@ -69,6 +70,7 @@ struct pl_worker {
 	struct pl_clock_view clock PL_OWNED_BY(worker);
 	uint64_t chores_tsc PL_OWNED_BY(worker); /* when they are due */
 	uint64_t chores_period_tsc PL_FROZEN_AFTER(start);
+	uint64_t stall_tsc PL_FROZEN_AFTER(start);
 	uint64_t sample_tsc PL_OWNED_BY(worker); /* when the next sample of the scans is due */
 	uint32_t flags PL_OWNED_BY(worker);
 	uint32_t as_of PL_OWNED_BY(worker);

@@ -73,6 +73,7 @@ static int worker_create(struct pl_app *app, struct pl_app_port *ap, uint16_t qu
 	w->live = &app->live;
 	w->garp = ap->conf->garp;
 	w->chores_period_tsc = rte_get_tsc_hz() / 1000000 * PL_CHORES_US;
+	w->stall_tsc = rte_get_tsc_hz() / 1000000 * PL_STALL_US;
 	w->sample_period_tsc = rte_get_tsc_hz() / PL_SAMPLES_A_SECOND;
 	w->samples = pl_samples_create();
 	if (w->samples == NULL) {

@@ -76,6 +76,8 @@ const char *pl_drop_text(uint32_t drop);
 	C(retries, "datagrams that said they were a retry")                                \
 	C(busy_tsc, "cycles spent on polls that found packets")                            \
 	C(idle_tsc, "cycles spent on polls that found nothing")                            \
+	C(stalls, "times that a worker was not running for a millisecond or more")         \
+	C(stalled_tsc, "cycles that these took: preempted, or the machine stood still")    \
 	C(other_epoch,                                                                     \
 	  "tokens right under another key epoch than the certificate's: wallets to renew") \
 	C(clock_waived, "denials resting on time made UNKNOWN: clock")                     \

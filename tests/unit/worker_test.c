@@ -210,6 +210,29 @@ static void test_reasons_reach_workers_from_each_who_finds_them(void **state)
 	assert_int_equal(pl_live_flags(&live), PL_FLAG_LOADING);
 }
 
+/* Who comes late to the chores was not running, unless it was told to sleep. */
+static void test_a_worker_that_was_not_running_counts_it(void **state)
+{
+	struct pl_app_view view = {.idle = PL_SITE_IDLE_SPIN, .idle_us = 500};
+
+	(void)state;
+	w->view = &view;
+	w->stall_tsc = 1000 * PL_STALL_US; /* a thousand cycles a microsecond */
+	w->chores_tsc = 7000000;
+	stall_note(w, 7000000);
+	stall_note(w, 7000000 + 999999);
+	assert_int_equal(w->counters.stalls, 0);
+	stall_note(w, 7000000 + 1000000);
+	stall_note(w, 7000000 + 3000000);
+	assert_int_equal(w->counters.stalls, 2);
+	assert_int_equal(w->counters.stalled_tsc, 4000000);
+	view.idle = PL_SITE_IDLE_SLEEP;
+	stall_note(w, 7000000 + 1499999);
+	assert_int_equal(w->counters.stalls, 2);
+	stall_note(w, 7000000 + 1500000);
+	assert_int_equal(w->counters.stalls, 3);
+}
+
 static int start(void **state)
 {
 	char *argv[] = {"worker_test",    "--no-huge",   "-m",    "256",
@@ -248,6 +271,7 @@ int main(void)
 		T(test_announcements_are_sent_and_answer_nobody),
 		T(test_feed_age_and_clock_are_judged_without_control),
 		T(test_reasons_reach_workers_from_each_who_finds_them),
+		T(test_a_worker_that_was_not_running_counts_it),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
