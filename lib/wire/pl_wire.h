@@ -84,7 +84,7 @@ enum pl_state {
 	PL_STATE_SERVING = 0,
 	PL_STATE_DEGRADED = 1, /* answers, and a flag says what it cannot answer */
 	PL_STATE_LOADING = 2,  /* every verdict is UNKNOWN: loading */
-	PL_STATE_DRAINING = 3, /* about to stop: send new scans elsewhere */
+	PL_STATE_DRAINING = 3, /* out of service or about to stop: send new scans elsewhere */
 };
 
 /* F(id, bit, name, text). Flags of a reply: why the state is what it is. */
@@ -96,7 +96,7 @@ enum pl_state {
 	F(TABLE_FULL, 4, "table_full", "the certificate table is full")                     \
 	F(WAIVER, 5, "waiver", "an enforcement waiver is in force")                         \
 	F(BUSY, 6, "busy", "the appliance is shedding load")                                \
-	F(DRAINING, 7, "draining", "the appliance is stopping")
+	F(DRAINING, 7, "draining", "the appliance is out of service, or about to stop")
 
 enum pl_state_flag {
 #define F(id, bit, name, text) PL_FLAG_##id = 1 << (bit),
