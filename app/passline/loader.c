@@ -13,6 +13,8 @@
 
 /* How long a snapshot that was refused is left alone: looking at it again takes a second. */
 #define SNAPSHOT_RETRY_S 60u
+/* How often the store is looked at as a whole: for what was put there, or taken away, by hand. */
+#define LOOK_EVERY_S 5u
 
 static void tell_refusal(struct pl_loader *l, enum pl_feed_error e,
 			 const struct pl_feed_report *report)
@@ -100,21 +102,48 @@ static bool take_snapshot(struct pl_loader *l)
 	return false;
 }
 
-/* Read what is there, then publish what that amounts to. */
-static void read_feed(struct pl_loader *l)
+/*
+ * Take what the intake has added since, going by what it says: it alone writes to the store. To list the
+ * directory for each segment would cost the more the longer the feed is.
+ * @return false where that does not settle it.
+ */
+static bool follow(struct pl_loader *l, struct pl_feed_report *report)
 {
-	struct pl_feed_report report;
+	struct pl_intake_status known;
+
+	if (l->loading || l->behind || pl_loader_due(&l->look_s, LOOK_EVERY_S))
+		return false;
+	pl_intake_status_get(l->intake, &known);
+	return pl_feed_store_read_to(l->store, &l->pos, known.pos.sequence, pl_loader_segment, l,
+				     report) == PL_FEED_OK &&
+	       known.snapshot <= l->pos.sequence;
+}
+
+/* Everything that is there, by whoever's hand. */
+static enum pl_feed_error look(struct pl_loader *l, struct pl_feed_report *report)
+{
 	enum pl_feed_error e;
 
 	if (l->pos.sequence == 0)
 		(void)take_snapshot(l);
 	do {
-		e = pl_feed_store_read(l->store, &l->pos, pl_loader_segment, l, &report);
+		e = pl_feed_store_read(l->store, &l->pos, pl_loader_segment, l, report);
 	} while (!pl_loader_stopping(l) && e != PL_FEED_APPLY && take_snapshot(l));
+	if (e == PL_FEED_OK && !pl_loader_stopping(l))
+		e = pl_loader_end_check(l, report);
+	return e;
+}
+
+/* Read what is there, then publish what that amounts to. */
+static void read_feed(struct pl_loader *l)
+{
+	struct pl_feed_report report;
+	enum pl_feed_error e = PL_FEED_OK;
+
+	if (!follow(l, &report))
+		e = look(l, &report);
 	if (pl_loader_stopping(l))
 		return;
-	if (e == PL_FEED_OK)
-		e = pl_loader_end_check(l, &report);
 	l->behind = e != PL_FEED_OK;
 	if (l->behind)
 		/* relaxed: figures for humans. */

@@ -67,6 +67,7 @@ struct pl_loader {
 	uint64_t good_snapshot PL_OWNED_BY(loader); /* the newest that was read from end to end */
 	uint64_t pruned_to PL_OWNED_BY(loader);
 	uint64_t prune_s PL_OWNED_BY(loader); /* when it was last looked for */
+	uint64_t look_s PL_OWNED_BY(loader);  /* when the whole store was */
 	bool table_full PL_OWNED_BY(loader);
 	bool full_told PL_OWNED_BY(loader);
 	char refusal[256] PL_OWNED_BY(loader); /* last one told, not to tell it again and again */

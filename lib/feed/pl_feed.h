@@ -278,6 +278,15 @@ enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_po
 				      struct pl_feed_report *report);
 
 /**
+ * pl_feed_store_read() for one whom the directory's writer tells how far its segments go. Whether a
+ * name that is not there is the end, or a hole with more behind it, is known only by listing the directory, which
+ * costs as much as it has names; from the segment `newest` on it is the end, and nothing is listed.
+ */
+enum pl_feed_error pl_feed_store_read_to(struct pl_feed_store *s, struct pl_feed_pos *pos,
+					 uint64_t newest, pl_feed_apply_fn apply, void *ctx,
+					 struct pl_feed_report *report);
+
+/**
  * Store one whole segment, of either kind: temporary file, write, fsync, fsync of the directory, rename, fsync
  * of the directory. When it returns 0 the segment outlives a power failure. A reader can see it
  * only after it is certain to survive, under its own or its temporary name, so no reader is ever

@@ -187,6 +187,13 @@ enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_po
 				      pl_feed_apply_fn apply, void *ctx,
 				      struct pl_feed_report *report)
 {
+	return pl_feed_store_read_to(s, pos, UINT64_MAX, apply, ctx, report);
+}
+
+enum pl_feed_error pl_feed_store_read_to(struct pl_feed_store *s, struct pl_feed_pos *pos,
+					 uint64_t newest, pl_feed_apply_fn apply, void *ctx,
+					 struct pl_feed_report *report)
+{
 	memset(report, 0, sizeof(*report));
 	for (;;) {
 		char name[PL_FEED_NAME_SIZE];
@@ -200,7 +207,8 @@ enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_po
 		pl_feed_name(pos->sequence + 1, name);
 		e = pl_feed_store_load(s, name, &size, &err, &particulars);
 		if (e == PL_FEED_IO && err == ENOENT)
-			return at_end(s, pos->sequence + 1, report);
+			return pos->sequence >= newest ? PL_FEED_OK
+						       : at_end(s, pos->sequence + 1, report);
 		if (e == PL_FEED_OK)
 			e = pl_feed_check(s->buffer, size, s->pubkey, pos, &seg);
 		if (e == PL_FEED_OK && apply != NULL && apply(ctx, &seg) != 0)

@@ -180,6 +180,22 @@ static void test_a_missing_segment_is_a_gap_that_names_it(void **state)
 	assert_non_null(strstr(report.text, "2 is not there"));
 }
 
+/* Who knows how far the segments go is not made to list the directory there, and before it is. */
+static void test_the_end_is_where_the_writer_says(void **state)
+{
+	struct pl_feed_pos pos = {.stream_id = STREAM};
+	struct applied a = {0};
+
+	(void)state;
+	put_cnt(4);
+	assert_int_equal(unlink(path_of(3)), 0);
+	assert_int_equal(pl_feed_store_read_to(fx.store, &pos, 2, apply, &a, &report), PL_FEED_OK);
+	assert_int_equal(a.sequence, 2);
+	assert_int_equal(pl_feed_store_read_to(fx.store, &pos, 1, apply, &a, &report), PL_FEED_OK);
+	assert_int_equal(pl_feed_store_read_to(fx.store, &pos, 3, apply, &a, &report), PL_FEED_GAP);
+	assert_non_null(strstr(report.text, "3 is not there"));
+}
+
 static void test_renamed_segments_are_refused(void **state)
 {
 	struct applied a;
@@ -538,6 +554,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_segments_are_read_in_order_and_followed),
 		T(test_a_missing_segment_is_a_gap_that_names_it),
+		T(test_the_end_is_where_the_writer_says),
 		T(test_renamed_segments_are_refused),
 		T(test_a_fork_is_refused_and_changes_nothing),
 		T(test_a_segment_cut_short_is_refused_until_it_is_whole),
