@@ -107,20 +107,19 @@ static bool take_snapshot(struct pl_loader *l)
  * directory for each segment would cost the more the longer the feed is.
  * @return false where that does not settle it.
  */
-static bool follow(struct pl_loader *l, struct pl_feed_report *report)
+static bool follow(struct pl_loader *l, const struct pl_intake_status *known,
+		   struct pl_feed_report *report)
 {
-	struct pl_intake_status known;
-
 	if (l->loading || l->behind || pl_loader_due(&l->look_s, LOOK_EVERY_S))
 		return false;
-	pl_intake_status_get(l->intake, &known);
-	return pl_feed_store_read_to(l->store, &l->pos, known.pos.sequence, pl_loader_segment, l,
+	return pl_feed_store_read_to(l->store, &l->pos, known->pos.sequence, pl_loader_segment, l,
 				     report) == PL_FEED_OK &&
-	       known.snapshot <= l->pos.sequence;
+	       known->pos.sequence <= l->pos.sequence && known->snapshot <= l->pos.sequence;
 }
 
 /* Everything that is there, by whoever's hand. */
-static enum pl_feed_error look(struct pl_loader *l, struct pl_feed_report *report)
+static enum pl_feed_error look(struct pl_loader *l, const struct pl_intake_status *known,
+			       struct pl_feed_report *report)
 {
 	enum pl_feed_error e;
 
@@ -131,17 +130,24 @@ static enum pl_feed_error look(struct pl_loader *l, struct pl_feed_report *repor
 	} while (!pl_loader_stopping(l) && e != PL_FEED_APPLY && take_snapshot(l));
 	if (e == PL_FEED_OK && !pl_loader_stopping(l))
 		e = pl_loader_end_check(l, report);
+	if (e == PL_FEED_OK && known->pos.sequence > l->pos.sequence) {
+		snprintf(report->text, sizeof(report->text),
+			 "segment %" PRIu64 " was stored, and is not there", known->pos.sequence);
+		e = PL_FEED_GAP;
+	}
 	return e;
 }
 
 /* Read what is there, then publish what that amounts to. */
 static void read_feed(struct pl_loader *l)
 {
+	struct pl_intake_status known;
 	struct pl_feed_report report;
 	enum pl_feed_error e = PL_FEED_OK;
 
-	if (!follow(l, &report))
-		e = look(l, &report);
+	pl_intake_status_get(l->intake, &known);
+	if (!follow(l, &known, &report))
+		e = look(l, &known, &report);
 	if (pl_loader_stopping(l))
 		return;
 	l->behind = e != PL_FEED_OK;

@@ -185,7 +185,7 @@ static bool mend(struct pl_intake *in, const uint8_t *data, size_t size, struct 
 	}
 	a->error = PL_FEED_OK;
 	a->outcome = PL_INTAKE_STORED;
-	tell_reader(in);
+	in->news = true;
 	return true;
 }
 
@@ -314,7 +314,7 @@ static void store(struct pl_intake *in, const uint8_t *data, size_t size,
 	pl_feed_advance(&in->pos, seg);
 	if (in->beyond)
 		(void)roll_forward(in);
-	tell_reader(in);
+	in->news = true;
 }
 
 static void take_tail(struct pl_intake *in, const uint8_t *data, size_t size,
@@ -426,7 +426,7 @@ static void snapshot_complete(struct pl_intake *in)
 		(void)roll_forward(in);
 	}
 	memset(&in->chunk, 0, sizeof(in->chunk));
-	tell_reader(in);
+	in->news = true;
 }
 
 static void take_chunk(struct pl_intake *in, const uint8_t *data, size_t size,
@@ -521,6 +521,10 @@ enum pl_intake_outcome pl_intake_submit(struct pl_intake *in, const uint8_t *dat
 	if (a->outcome == PL_INTAKE_BROKEN && a->text[0] == '\0')
 		snprintf(a->text, sizeof(a->text), "%s", pl_intake_outcome_text(PL_INTAKE_BROKEN));
 	status_count(in, source, seg.header.record_cnt, a);
+	/* After the status: whoever is woken by it goes by what that says. */
+	if (in->news)
+		tell_reader(in);
+	in->news = false;
 	pthread_mutex_unlock(&in->lock);
 	return a->outcome;
 }

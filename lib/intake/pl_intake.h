@@ -124,7 +124,8 @@ uint32_t pl_intake_delay_ms(struct pl_intake *in);
 void pl_intake_refused_count(struct pl_intake *in, enum pl_intake_source source,
 			     enum pl_feed_error error);
 
-/** An eventfd that counts segments stored, for the one who reads the store to poll and read. */
+/** An eventfd that counts segments stored, for the one who reads the store to poll and read. It is written after
+ *  the status: who reads it, and the status then, finds there what it was written for. */
 int pl_intake_fd(const struct pl_intake *in);
 
 /** The reader of the store says how far the table has got: shown in the status and to peers. Whoever

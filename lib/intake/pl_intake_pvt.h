@@ -23,6 +23,7 @@ struct pl_intake {
 	struct pl_feed_pos pos;
 	bool unsettled;        /* what an interrupted write left is still to be looked at */
 	bool beyond;           /* files lie beyond a gap, which may close */
+	bool news;             /* something for the reader, who is not told of it yet */
 	uint64_t behind_until; /* behind until this sequence is stored */
 
 	/* The snapshot that is coming in, and the newest one that came in whole: its sequence. */

@@ -109,6 +109,35 @@ static void test_a_snapshot_takes_us_over_a_gap(void **state)
 	dir = NULL;
 }
 
+static void *submit_last(void *chunk)
+{
+	(void)submit_chunk(chunk);
+	return NULL;
+}
+
+/* Who reads the store goes by the status when it is woken, and is not woken a second time. */
+static void test_the_status_is_there_before_the_reader_is_woken(void **state)
+{
+	struct pollfd told = {.fd = pl_intake_fd(fx.in), .events = POLLIN};
+	struct segment chunks[CHUNKS];
+	pthread_t thread;
+
+	(void)state;
+	make_snapshot(2, chunks);
+	assert_int_equal(submit_chunk(&chunks[0]), PL_INTAKE_STORED);
+	assert_int_equal(submit_chunk(&chunks[1]), PL_INTAKE_STORED);
+	/* While we hold the status it cannot be written: then nobody may be told. */
+	pthread_mutex_lock(&fx.in->status_lock);
+	assert_int_equal(pthread_create(&thread, NULL, submit_last, &chunks[2]), 0);
+	assert_int_equal(poll(&told, 1, 300), 0);
+	assert_int_equal(fx.in->status.snapshot, 0);
+	pthread_mutex_unlock(&fx.in->status_lock);
+	pthread_join(thread, NULL);
+	assert_int_equal(poll(&told, 1, 0), 1);
+	assert_int_equal(fx.status.snapshot, 2);
+	free_snapshot(chunks);
+}
+
 static void test_chunks_come_in_order_and_from_the_first(void **state)
 {
 	struct segment chunks[CHUNKS], later[CHUNKS];
@@ -394,6 +423,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up_dir, tear_down_dir)
 		T(test_a_snapshot_takes_us_over_a_gap),
+		T(test_the_status_is_there_before_the_reader_is_woken),
 		T(test_chunks_come_in_order_and_from_the_first),
 		T(test_old_chunks_again_neither_stop_a_snapshot_nor_show_a_lack),
 		T(test_a_spoiled_chunk_is_mended_when_it_comes_again),

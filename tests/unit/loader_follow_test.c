@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * When the loader goes by what the intake says, and when it looks at the whole store. Store, intake,
+ * clock and the loader's other file are scripts here: what counts is who is asked, and what is made of the answer.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static int hook_clock(clockid_t id, struct timespec *ts);
+#define clock_gettime hook_clock
+#include "../../app/passline/loader.c"
+#undef clock_gettime
+
+static struct {
+	struct pl_intake_status known;
+	uint64_t files_to;            /* the store has all segments up to here */
+	uint64_t hole;                /* but not this one; 0: all */
+	uint64_t beyond;              /* a segment behind a hole; 0: none */
+	uint64_t snapshot;            /* in the store; 0: none */
+	enum pl_feed_error end_check; /* what the loader's other file says */
+	uint32_t look_cnt;            /* listings of the store */
+	uint32_t taken_cnt;
+	uint64_t now_s;
+} script;
+
+static struct pl_live live;
+static struct pl_loader l;
+
+static int hook_clock(clockid_t id, struct timespec *ts)
+{
+	(void)id;
+	*ts = (struct timespec){.tv_sec = (time_t)script.now_s};
+	return 0;
+}
+
+enum pl_feed_error pl_feed_store_read_to(struct pl_feed_store *s, struct pl_feed_pos *pos,
+					 uint64_t newest, pl_feed_apply_fn apply, void *ctx,
+					 struct pl_feed_report *report)
+{
+	(void)s, (void)apply, (void)ctx;
+	memset(report, 0, sizeof(*report));
+	while (pos->sequence < script.files_to && pos->sequence + 1 != script.hole)
+		pos->sequence++;
+	if (pos->sequence >= newest)
+		return PL_FEED_OK;
+	script.look_cnt++;
+	return (script.hole != 0 && pos->sequence < script.hole &&
+		script.files_to >= script.hole) ||
+			       script.beyond > pos->sequence
+		       ? PL_FEED_GAP
+		       : PL_FEED_OK;
+}
+
+enum pl_feed_error pl_feed_store_read(struct pl_feed_store *s, struct pl_feed_pos *pos,
+				      pl_feed_apply_fn apply, void *ctx,
+				      struct pl_feed_report *report)
+{
+	return pl_feed_store_read_to(s, pos, UINT64_MAX, apply, ctx, report);
+}
+
+int pl_feed_store_snapshot_find(struct pl_feed_store *s, uint64_t above, uint64_t below,
+				struct pl_feed_snapshot *out)
+{
+	(void)s;
+	script.look_cnt++;
+	if (script.snapshot <= above || script.snapshot >= below)
+		return -ENOENT;
+	*out = (struct pl_feed_snapshot){.covers.sequence = script.snapshot};
+	return 0;
+}
+
+enum pl_feed_error pl_loader_snapshot(struct pl_loader *to, const struct pl_feed_snapshot *snapshot,
+				      struct pl_feed_report *report)
+{
+	(void)report;
+	script.taken_cnt++;
+	to->pos.sequence = snapshot->covers.sequence;
+	return PL_FEED_OK;
+}
+
+enum pl_feed_error pl_loader_end_check(struct pl_loader *of, struct pl_feed_report *report)
+{
+	(void)of, (void)report;
+	return script.end_check;
+}
+
+void pl_intake_status_get(struct pl_intake *in, struct pl_intake_status *out)
+{
+	(void)in;
+	*out = script.known;
+}
+
+/* What the loader's thread, start and stop need, which nothing here calls. */
+int pl_loader_segment(void *ctx, const struct pl_feed_segment *seg)
+{
+	(void)ctx, (void)seg;
+	return -1;
+}
+bool pl_loader_audit(struct pl_loader *of)
+{
+	(void)of;
+	return true;
+}
+void pl_loader_prune(struct pl_loader *of)
+{
+	(void)of;
+}
+int pl_intake_fd(const struct pl_intake *in)
+{
+	(void)in;
+	return -1;
+}
+void pl_intake_applied_set(struct pl_intake *in, uint64_t sequence)
+{
+	(void)in, (void)sequence;
+}
+int pl_feed_store_open(const struct pl_feed_store_conf *conf, struct pl_feed_store **out,
+		       char *error, size_t error_size)
+{
+	(void)conf, (void)out, (void)error, (void)error_size;
+	return -1;
+}
+void pl_feed_store_close(struct pl_feed_store *s)
+{
+	(void)s;
+}
+int pl_feed_net_create(struct pl_feed_net **out)
+{
+	(void)out;
+	return -1;
+}
+void pl_feed_net_destroy(struct pl_feed_net *net)
+{
+	(void)net;
+}
+void pl_table_position_get(const struct pl_table *t, void *bytes)
+{
+	(void)t, (void)bytes;
+}
+int rte_ctrl_thread_create(pthread_t *thread, const char *name, const pthread_attr_t *attr,
+			   void *(*start)(void *), void *arg)
+{
+	(void)thread, (void)name, (void)attr, (void)start, (void)arg;
+	return -1;
+}
+void pl_say(const char *format, ...)
+{
+	(void)format;
+}
+
+static void stored_to(uint64_t sequence)
+{
+	script.files_to = sequence;
+	script.known.pos.sequence = sequence;
+}
+
+/* A loader that has read three segments, a moment after it looked at everything. */
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&script, 0, sizeof(script));
+	memset(&l, 0, sizeof(l));
+	memset(&live, 0, sizeof(live));
+	l.live = &live;
+	l.dir_path = "store";
+	l.loading = true;
+	l.audited = true;
+	script.now_s = 1000;
+	stored_to(3);
+	read_feed(&l);
+	assert_int_equal(l.pos.sequence, 3);
+	assert_false(l.loading || l.behind);
+	read_feed(&l); /* the first one while it serves is due at once */
+	script.look_cnt = 0;
+	return 0;
+}
+
+static void test_what_the_intake_adds_costs_no_listing(void **state)
+{
+	(void)state;
+	for (uint64_t n = 4; n < 40; n++) {
+		stored_to(n);
+		read_feed(&l);
+		assert_int_equal(l.pos.sequence, n);
+	}
+	assert_int_equal(script.look_cnt, 0);
+	assert_false(l.behind);
+}
+
+static void test_a_segment_put_there_by_hand_is_read_and_one_behind_a_gap_seen_in_time(void **state)
+{
+	(void)state;
+	script.files_to = 4; /* the intake does not know of it */
+	read_feed(&l);
+	assert_int_equal(l.pos.sequence, 4);
+	script.beyond = 7;
+	script.now_s += LOOK_EVERY_S - 1;
+	read_feed(&l);
+	assert_false(l.behind);
+	script.now_s++;
+	read_feed(&l);
+	assert_true(l.behind);
+	/* And at each reading from then on, until it is filled. */
+	script.files_to = 7;
+	script.beyond = 0;
+	read_feed(&l);
+	assert_int_equal(l.pos.sequence, 7);
+	assert_false(l.behind);
+}
+
+static void test_a_snapshot_that_the_intake_tells_of_is_taken_at_once(void **state)
+{
+	(void)state;
+	script.snapshot = script.known.snapshot = 9;
+	script.known.pos.sequence = 9;
+	read_feed(&l);
+	assert_int_equal(script.taken_cnt, 1);
+	assert_int_equal(l.pos.sequence, 9);
+	assert_false(l.behind);
+}
+
+/* A segment and the snapshot that covers more than it, in one go. */
+static void test_a_snapshot_beyond_what_could_be_read_is_taken(void **state)
+{
+	(void)state;
+	stored_to(4);
+	script.snapshot = script.known.snapshot = 9;
+	read_feed(&l);
+	assert_int_equal(script.taken_cnt, 1);
+	assert_int_equal(l.pos.sequence, 9);
+}
+
+static void test_a_hole_is_seen_at_once(void **state)
+{
+	(void)state;
+	stored_to(6);
+	script.hole = 5;
+	read_feed(&l);
+	assert_int_equal(l.pos.sequence, 4);
+	assert_true(l.behind);
+	assert_true(atomic_load(&live.feed_flags) & PL_FLAG_INTAKE);
+}
+
+/* Stored, and gone before it was read, with nothing behind it. */
+static void test_what_was_stored_and_is_gone_is_lacking(void **state)
+{
+	(void)state;
+	script.known.pos.sequence = 4;
+	read_feed(&l);
+	assert_true(l.behind);
+	assert_int_equal(atomic_load(&l.status.refused), PL_FEED_GAP);
+	assert_string_equal(l.refusal, "segment 4 was stored, and is not there");
+}
+
+static void test_a_table_made_anew_is_read_from_the_beginning(void **state)
+{
+	(void)state;
+	l.pos.sequence = 0;
+	l.loading = true;
+	script.snapshot = script.known.snapshot = 2;
+	read_feed(&l);
+	assert_int_equal(script.taken_cnt, 1);
+	assert_int_equal(l.pos.sequence, 3);
+	assert_false(l.loading);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup(name, set_up)
+	const struct CMUnitTest tests[] = {
+		T(test_what_the_intake_adds_costs_no_listing),
+		T(test_a_segment_put_there_by_hand_is_read_and_one_behind_a_gap_seen_in_time),
+		T(test_a_snapshot_that_the_intake_tells_of_is_taken_at_once),
+		T(test_a_snapshot_beyond_what_could_be_read_is_taken),
+		T(test_a_hole_is_seen_at_once),
+		T(test_what_was_stored_and_is_gone_is_lacking),
+		T(test_a_table_made_anew_is_read_from_the_beginning),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
