@@ -151,7 +151,8 @@ void vl_worker_open(struct vl_site *site, struct vl_worker *w, uint32_t queue)
 	w->scan_cnt = w->datagram_cnt * conf->scans;
 	if (w->datagram_cnt == 0)
 		bench_die("--pool", "less than one burst");
-	if (w->scan_cnt > conf->cert_cnt)
+	site->scan_cnt += w->scan_cnt;
+	if (site->scan_cnt > conf->cert_cnt)
 		bench_die("--pool", "more scans than --certs: each must be of another certificate");
 	w->pool = malloc(w->datagram_cnt * w->size);
 	w->order = malloc(w->scan_cnt * sizeof(*w->order));

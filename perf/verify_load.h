@@ -35,6 +35,7 @@ struct vl_site {
 	struct pl_now now;
 	uint8_t master[PL_TOKEN_KEY_SIZE];
 	uint64_t first_cert; /* where the next pool's certificates begin */
+	uint64_t scan_cnt;   /* of all pools */
 };
 
 struct vl_worker {

@@ -324,6 +324,7 @@ int pool_open(struct pool *p, const struct load_args *args, char *error, size_t 
 	next_second(begin_ns);
 	load_clock_sync(p->clock);
 	now_tsc = load_tsc();
+	expect_set_time(p->expect, load_clock_wall_ns(p->clock, now_tsc) / 1000000);
 	rc = make_garbage(p, now_tsc, error, error_size);
 	for (uint32_t idx = 0; idx < p->cnt && rc == 0; idx += POOL_BUILD_MAX) {
 		uint32_t idxs[POOL_BUILD_MAX];

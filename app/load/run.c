@@ -226,7 +226,8 @@ static uint64_t loop(struct run *r, double seconds, bool sending)
 		now_tsc = load_tsc();
 		if (busy)
 			r->busy_tsc += now_tsc - then;
-		note_stall(r, now_tsc - then);
+		if (sending)
+			note_stall(r, now_tsc - then);
 	}
 	return now_tsc;
 }

@@ -127,7 +127,7 @@ static void test_telemetry_answers(void **state)
 {
 	static const char good[] = "{\"/passline/stats\": {\"answered\": 9, \"rx_pkts\": 10, "
 				   "\"replies\": 7, \"scans\": 70, \"busy_tsc\": 700, "
-				   "\"idle_tsc\": 300}}";
+				   "\"idle_tsc\": 300, \"stalls\": 2, \"stalled_tsc\": 50}}";
 	static const char *const bad[] = {
 		"",
 		"{",
@@ -143,6 +143,8 @@ static void test_telemetry_answers(void **state)
 	assert_int_equal(telemetry_read(good, strlen(good), &t), 0);
 	assert_int_equal(t.busy_tsc, 700);
 	assert_int_equal(t.idle_tsc, 300);
+	assert_int_equal(t.stalls, 2);
+	assert_int_equal(t.stalled_tsc, 50);
 	assert_int_equal(t.replies, 7);
 	assert_int_equal(t.scans, 70);
 	assert_int_equal(t.rx_pkts, 10);
