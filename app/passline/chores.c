@@ -75,12 +75,14 @@ void pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
  * thread had the core, or the hypervisor. */
 static void stall_note(struct pl_worker *w, uint64_t now_tsc)
 {
-	uint64_t late_tsc = now_tsc - w->chores_tsc;
-	uint64_t sleep_tsc = w->view->idle == PL_SITE_IDLE_SLEEP
-				     ? w->stall_tsc / PL_STALL_US * w->view->idle_us
-				     : 0;
+	uint64_t late_tsc = now_tsc - w->chores_tsc, sleep_tsc;
 
-	if (late_tsc < w->stall_tsc + sleep_tsc)
+	/* A sleep that it was told to take is none. It was the last thing before this, if it was. */
+	if (w->view->idle == PL_SITE_IDLE_SLEEP && w->empty_polls >= PL_IDLE_POLLS_SLEEP) {
+		sleep_tsc = w->stall_tsc / PL_STALL_US * w->view->idle_us;
+		late_tsc = late_tsc > sleep_tsc ? late_tsc - sleep_tsc : 0;
+	}
+	if (late_tsc < w->stall_tsc)
 		return;
 	w->counters.stalls++;
 	w->counters.stalled_tsc += late_tsc;

@@ -227,10 +227,15 @@ static void test_a_worker_that_was_not_running_counts_it(void **state)
 	assert_int_equal(w->counters.stalls, 2);
 	assert_int_equal(w->counters.stalled_tsc, 4000000);
 	view.idle = PL_SITE_IDLE_SLEEP;
-	stall_note(w, 7000000 + 1499999);
-	assert_int_equal(w->counters.stalls, 2);
-	stall_note(w, 7000000 + 1500000);
+	stall_note(w, 7000000 + 1000000); /* busy: it did not sleep */
 	assert_int_equal(w->counters.stalls, 3);
+	w->empty_polls = PL_IDLE_POLLS_SLEEP;
+	stall_note(w, 7000000 + 400000);
+	stall_note(w, 7000000 + 1499999);
+	assert_int_equal(w->counters.stalls, 3);
+	stall_note(w, 7000000 + 1500000);
+	assert_int_equal(w->counters.stalls, 4);
+	assert_int_equal(w->counters.stalled_tsc, 6000000);
 }
 
 static int start(void **state)
