@@ -26,14 +26,15 @@ def run(ctx):
     seconds, rounds_cnt = ctx.pick(60, 1), ctx.rounds_or(5, 1)
     surge_certs = RATE * (seconds + LEAD_S)
     ceiling_certs = ctx.pick(8 << 20, 40_000)
-    more = (surge_certs + ceiling_certs) * (rounds_cnt + 1)
+    ceilings_cnt = ctx.pick(3, 1)
+    more = surge_certs * (rounds_cnt + 1) + ceiling_certs * ceilings_cnt
     port = free_port()
     memory = huge_mb(certs + more) + table_mb(more)
     with ctx.hugepages(memory) as huge, \
             Site(ctx, certs, huge, more_certs=more, feed=f"listen = 127.0.0.1:{port}") as site:
         bench = Bench(ctx, site, port)
         got = bench.pairs(seconds, rounds_cnt)
-        ceilings = [bench.ceiling(ceiling_certs)["certs_per_s"] for _ in range(rounds_cnt)]
+        ceilings = [bench.ceiling(ceiling_certs)["certs_per_s"] for _ in range(ceilings_cnt)]
     rows = [row(who, results) for who, results in got.items()]
     rows.append({"what": "ceiling", "certs/s": numbers.median(ceilings),
                  "spread": numbers.spread(ceilings)})
@@ -149,6 +150,7 @@ def row(who, results):
     return {
         "what": "verification", "intake": who, "asked M datagrams/s": numbers.median([one["asked"] for one in results]) / 1e6,
         "M datagrams/s": numbers.median([one["datagrams_per_s"] for one in results]) / 1e6,
+        "of asked": numbers.median([one["datagrams_per_s"] / one["asked"] for one in results]),
         "spread": numbers.spread([one["datagrams_per_s"] for one in results]),
         **{f"{name} us": numbers.median([one["latency_us"][name] for one in results])
            for name in ("p50", "p99", "p99.9", "max")},
