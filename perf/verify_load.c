@@ -153,7 +153,8 @@ void vl_worker_open(struct vl_site *site, struct vl_worker *w, uint32_t queue)
 		bench_die("--pool", "less than one burst");
 	site->scan_cnt += w->scan_cnt;
 	if (site->scan_cnt > conf->cert_cnt)
-		bench_die("--pool", "more scans than --certs: each must be of another certificate");
+		bench_die("--pool", "more scans (262144 unless told) than --certs: each must be of "
+				    "another one");
 	w->pool = malloc(w->datagram_cnt * w->size);
 	w->order = malloc(w->scan_cnt * sizeof(*w->order));
 	w->work = aligned_alloc(PL_CACHE_LINE, (size_t)PL_VERIFY_BURST_MAX * 2048);

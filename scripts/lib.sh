@@ -61,6 +61,13 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
+# Every process of DPDK leaves a directory with its shared files, megabytes of them in a file system that may be
+# memory. Ours are named --file-prefix pl-NAME-$$[-MORE].
+_dpdk_forget() {
+	rm -rf --one-file-system /run/dpdk/pl-*-$$ /run/dpdk/pl-*-$$-*
+}
+at_exit _dpdk_forget # first here, so after everything was stopped
+
 # A directory that goes when the script ends: work_dir VARIABLE.
 work_dir() {
 	local _pl_dir

@@ -99,7 +99,8 @@ static void print_traffic(const json_t *t)
 	       pl_cli_count_text(pl_cli_u64(t, "dropped"), text),
 	       busy + idle != 0 ? 100.0 * (double)busy / (double)(busy + idle) : 0.0);
 	if (stalls != 0)
-		printf(", not running %s time(s), %.0f ms", pl_cli_count_text(stalls, text),
+		printf("; they stood still %s time(s), %.0f ms in all",
+		       pl_cli_count_text(stalls, text),
 		       json_number_value(json_object_get(t, "stalled_ms")));
 	printf("\n");
 }

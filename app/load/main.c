@@ -91,7 +91,8 @@ int main(int argc, char **argv)
 	if (with_eal) {
 		skip = rte_eal_init(argc, argv);
 		if (skip < 0)
-			return told("the EAL does not start; see its messages above");
+			return told("the EAL does not start. What it says above is its reason; the "
+				    "options before \"--\" are its own, ours go after");
 	} else if (argc > 1 && strcmp(argv[1], "--") == 0) {
 		skip = 1;
 	}

@@ -207,7 +207,7 @@ static int check(struct pl_app *app)
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}
-	printf("%s: nothing found: %u port(s), %u queue(s), %u gateway key(s), %u token key(s), "
+	printf("%s: no fault found: %u port(s), %u queue(s), %u gateway key(s), %u token key(s), "
 	       "room for %llu certificates\n",
 	       app->args.config_path, app->config.site.port_cnt, app->config.site.queue_cnt,
 	       app->config.gateways->cnt, app->config.tokens->cnt,

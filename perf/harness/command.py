@@ -166,6 +166,19 @@ def write_json(path, result):
     os.replace(part, path)
 
 
+def unwritable(args):
+    """Why the results cannot be written, before they are made; None if they can."""
+    try:
+        if args.charts:
+            pathlib.Path(args.charts).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"--charts {args.charts}: {error.strerror}; name a directory that can be made"
+    where = pathlib.Path(args.json or "-").absolute().parent
+    if not os.access(where, os.W_OK | os.X_OK):
+        return f"--json {args.json}: {where} is not a directory that can be written to"
+    return None
+
+
 def status_of(result):
     """A quick run only has to run; otherwise every bar has to hold, and be measured."""
     if result["quick"]:
@@ -184,6 +197,8 @@ def main(argv=None, suites_dir=PERF / "suites", make=make_build):
     if args.suite not in names:
         parser.error(f"no such suite: {args.suite}; there are: {' '.join(names)}" if args.suite
                      else f"which suite? there are: {' '.join(names)}")
+    if (error := unwritable(args)) is not None:
+        parser.error(error)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     build = args.build.resolve()

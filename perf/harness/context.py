@@ -83,6 +83,14 @@ class Process:
         return self.popen.wait()
 
 
+def forget_dpdk():
+    """What DPDK's processes of this run leave: a directory of shared files each. They are named
+    --file-prefix plNAME-<this pid>[-MORE]."""
+    for end in ("", "-*"):
+        for path in pathlib.Path("/run/dpdk").glob(f"pl*-{os.getpid()}{end}"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 class Context:
     """quick: a smoke run, as small as it can be. certs: table size asked for, or None.
     root, build: directories. tmp: a directory that goes at the end. charts: where charts go, or
@@ -103,6 +111,7 @@ class Context:
         self.tmp = None
 
     def __enter__(self):
+        self._stack.callback(forget_dpdk)
         self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="passline-perf."))
         self._stack.callback(shutil.rmtree, self.tmp, ignore_errors=True)
         return self

@@ -74,7 +74,7 @@ def rows(measured, near_ns, ceiling, cached_share, workers):
             "M scans/s": min(best, limits[stop]) / 1e6,
             "M scans/s worst": min(worst, limits[stop]) / 1e6,
             "limit": stop if best > limits[stop] else "cores",
-            "in-cache ns": near_ns, "far ns": 1e9 / one - near_ns,
+            "in-cache ns": near_ns, "far ns": max(0, 1e9 / one - near_ns),
             "M lines/s wanted": min(best, limits[stop]) / 1e6 *
                                 (LINES_READ_PER_SCAN + LINES_WRITTEN_PER_SCAN),
             "M lines/s core to core": min(best, limits[stop]) / 1e6 * cached_share *
