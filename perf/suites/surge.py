@@ -15,8 +15,6 @@ SEGMENTS_A_SECOND = 10
 SCANS = 16
 LOAD_SHARE = 0.8
 SAMPLES_A_SECOND = 20
-# How the most is searched: from a closed loop's rate downwards, to what is answered all but a thousandth.
-STEP_SHARE, STEPS_MAX, KEEPS_UP_SHARE = 0.05, 10, 0.999
 # The load takes its time to start, and the surge is there when it does.
 LEAD_S = 8
 # Datagrams that the load takes turns with: how often it asks for each awaited certificate.
@@ -90,32 +88,18 @@ class Bench:
             raise SuiteError(f"surge_push failed:\n{pusher.tail()}")
         return [json.loads(line) for line in pusher.log().splitlines() if line.startswith("{")]
 
-    def most(self):
-        """The highest rate at which datagrams that come when they come (an open loop) are answered as fast
-        as they come: throughput as in RFC 2544, 26.1. A closed loop, from which the search
-        starts, fills every burst; open ones are small, and cost more a datagram."""
-        seconds = self.ctx.pick(3, 0.3)
-        with self.appliance.on():
-            top = self.load_now(seconds, "--outstanding", OUTSTANDING)["datagrams_per_s"]
-        for step in range(STEPS_MAX):
-            rate = max(1, int(top * (1 - step * STEP_SHARE)))
-            with self.appliance.on():
-                got = self.load_now(seconds, "--rate", rate)
-            if got["datagrams_per_s"] >= rate * KEEPS_UP_SHARE:
-                break
-        return rate, top
-
     def pairs(self, seconds, rounds_cnt):
-        """{"beside": [result, ...], "within": [...]}. Each pair has a load of its own, from the most
-        that is found just before it: on a machine that others use, too, the most of one
+        """{"beside": [result, ...], "within": [...]}. Each pair has a load of its own, from what a
+        closed loop reaches just before it: on a machine that others use, too, the most of one
         minute may be more than all of the next."""
         got = {"beside": [], "within": []}
         for turn in range(rounds_cnt):
             self.ctx.progress(f"pair {turn + 1} of {rounds_cnt}")
-            most, closed = self.most()
-            rate = max(1, int(most * LOAD_SHARE))
+            top = numbers.median([self.load(self.ctx.pick(2, 0.3), "--outstanding", OUTSTANDING)
+                                  ["datagrams_per_s"] for _ in range(self.ctx.pick(3, 1))])
+            rate = max(1, int(top * LOAD_SHARE))
             for who in ("beside", "within") if turn % 2 == 0 else ("within", "beside"):
-                got[who].append(self.surge(rate, seconds, who == "within") | {"asked": rate, "closed": closed})
+                got[who].append(self.surge(rate, seconds, who == "within") | {"asked": rate})
         return got
 
     def surge(self, rate, seconds, within):
@@ -164,9 +148,9 @@ def visible(stored, seen):
 def row(who, results):
     waits = sorted(ms for one in results for ms in one["visible_ms"])
     return {
-        "what": "verification", "intake": who, "asked M datagrams/s": numbers.median([one["asked"] for one in results]) / 1e6,
+        "what": "verification", "intake": who,
+        "asked M datagrams/s": numbers.median([one["asked"] for one in results]) / 1e6,
         "M datagrams/s": numbers.median([one["datagrams_per_s"] for one in results]) / 1e6,
-        "of closed loop": numbers.median([one["asked"] / one["closed"] for one in results]),
         "of asked": numbers.median([one["datagrams_per_s"] / one["asked"] for one in results]),
         "spread": numbers.spread([one["datagrams_per_s"] for one in results]),
         **{f"{name} us": numbers.median([one["latency_us"][name] for one in results])
