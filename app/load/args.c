@@ -47,6 +47,7 @@
 	O(OUTSTANDING, "outstanding", 1) \
 	O(SECONDS, "seconds", 1)         \
 	O(WARMUP, "warmup", 1)           \
+	O(INTERVAL, "interval", 1)       \
 	O(CHECK_SHARE, "check-share", 1) \
 	O(SEAL, "seal", 1)               \
 	O(JSON, "json", 0)               \
@@ -274,6 +275,8 @@ static const char *parse_what(struct load_args *a, int opt, const char *v, char 
 		return to_real(v, 0.01, 86400, &a->seconds) ? NULL : "want 0.01 .. 86400";
 	case OPT_WARMUP:
 		return to_real(v, 0, 3600, &a->warmup_s) ? NULL : "want 0 .. 3600";
+	case OPT_INTERVAL:
+		return to_u32(v, 1, 3600, &a->interval_s) ? NULL : "want 1 .. 3600 seconds";
 	case OPT_CHECK_SHARE:
 		return to_real(v, 0.001, 1, &a->check_share) ? NULL : "want a share, 0.001 .. 1";
 	case OPT_SEAL:
@@ -388,6 +391,14 @@ bool load_args_want_sockets(int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		if (strncmp(argv[i], "--sockets", 9) == 0 || strcmp(argv[i], "--help") == 0 ||
 		    strcmp(argv[i], "--version") == 0)
+			return true;
+	return false;
+}
+
+bool load_args_have_separator(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--") == 0)
 			return true;
 	return false;
 }

@@ -63,6 +63,7 @@ struct load_args {
 	uint32_t outstanding; /* closed loop */
 	double seconds;
 	double warmup_s;
+	uint32_t interval_s; /* 0: figures of the whole only */
 	double check_share;
 	enum pl_seal_engine seal_engine;
 	bool json;
@@ -72,6 +73,8 @@ struct load_args {
 int load_args_parse(struct load_args *args, int argc, char **argv);
 /** Whether `--sockets` is among the options: then there is no EAL to start. */
 bool load_args_want_sockets(int argc, char **argv);
+/** Whether there is a "--": the EAL would take all options for its own without. */
+bool load_args_have_separator(int argc, char **argv);
 
 /* C(field, text) */
 #define LOAD_COUNTERS(C)                                                        \

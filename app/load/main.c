@@ -25,7 +25,7 @@ static int told(const char *what)
 
 static int run_pool(struct pool *pool, const struct load_args *args, char *error)
 {
-	struct run_result *result = malloc(sizeof(*result));
+	struct run_result *result = calloc(1, sizeof(*result));
 	int rc = LOAD_EXIT_USAGE;
 
 	if (result == NULL)
@@ -39,6 +39,7 @@ static int run_pool(struct pool *pool, const struct load_args *args, char *error
 		rc = report(args, pool, result);
 	pool_close(pool);
 	await_free(&pool->await);
+	run_result_free(result);
 	free(result);
 	return rc;
 }
@@ -88,6 +89,10 @@ int main(int argc, char **argv)
 
 	if (error == NULL || sodium_init() < 0)
 		return told("out of memory, or libsodium does not start");
+	if (with_eal && !load_args_have_separator(argc, argv))
+		return told("no \"--\": the EAL's options, which name the port, go before it, ours "
+			    "after; "
+			    "or give --sockets ADDRESS:PORT. See passline-load --help");
 	if (with_eal) {
 		skip = rte_eal_init(argc, argv);
 		if (skip < 0)

@@ -104,6 +104,8 @@ static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint6
 		st->answered++;
 		st->states[data[2] & 3]++;
 		latency_add(&st->latency, now_tsc - s->sent_tsc);
+		intervals_answer(r->intervals, now_tsc);
+		intervals_latency(r->intervals, s->sent_tsc, now_tsc);
 	}
 	s->sent_tsc = 0;
 	/* The QRs are known to have been accepted: now copies of them. */
@@ -114,10 +116,11 @@ static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint6
 }
 
 /* Not opened: all that can be known is that something came for us. */
-static void count_unopened(struct reply *r)
+static void count_unopened(struct reply *r, uint64_t now_tsc)
 {
 	r->replied++;
 	r->stats->answered++;
+	intervals_answer(r->intervals, now_tsc);
 }
 
 /* One of our own datagrams as it was sent: its counter, in the clear, tells which. */
@@ -141,6 +144,8 @@ static void one_echo(struct reply *r, const uint8_t *data, uint32_t size, uint64
 	if (PL_LIKELY(s->sent_tsc >= r->measure_tsc)) {
 		r->stats->answered++;
 		latency_add(&r->stats->latency, now_tsc - s->sent_tsc);
+		intervals_answer(r->intervals, now_tsc);
+		intervals_latency(r->intervals, s->sent_tsc, now_tsc);
 	}
 	s->sent_tsc = 0;
 }
@@ -173,7 +178,7 @@ void reply_burst(struct reply *r, struct io_rx *pkts, uint32_t cnt, uint64_t now
 			continue;
 		}
 		if (!want_opened(r)) {
-			count_unopened(r);
+			count_unopened(r, now_tsc);
 			continue;
 		}
 		ops[op_cnt] = (struct pl_seal_op){

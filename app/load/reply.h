@@ -6,11 +6,13 @@
 #ifndef PL_LOAD_REPLY_H
 #define PL_LOAD_REPLY_H
 
+#include "intervals.h"
 #include "pool.h"
 
 struct reply {
 	struct pool *pool;
 	struct load_stats *stats;
+	struct intervals *intervals;
 	uint64_t check_below; /* of 2^32: replies that are opened */
 	uint64_t rng;
 	uint64_t measure_tsc; /* datagrams due before this are not counted */

@@ -85,6 +85,21 @@ static void print_verdicts(const struct load_stats *st)
 										   : "  WRONG");
 }
 
+static void print_intervals(const struct intervals *iv)
+{
+	if (iv->cnt == 0)
+		return;
+	printf("\n%-12s %14s %10s %10s %10s %10s %8s\n", "from, UTC s", "datagrams/s", "p50 us",
+	       "p99 us", "p99.9 us", "max us", "stalls");
+	for (uint32_t i = 0; i < iv->cnt; i++) {
+		const struct interval *one = &iv->list[i];
+
+		printf("%-12" PRIu64 " %14.0f %10.1f %10.1f %10.1f %10.1f %8" PRIu64 "\n",
+		       one->from_s, (double)one->answered / iv->every_s, one->us[0], one->us[1],
+		       one->us[2], one->us[3], one->stalls);
+	}
+}
+
 static void print_words(const struct load_args *args, const struct pool *pool,
 			const struct run_result *r)
 {
@@ -116,6 +131,7 @@ static void print_words(const struct load_args *args, const struct pool *pool,
 		if (*counter_of(st, i) != 0)
 			printf("           %-14s %14" PRIu64 "  %s\n", counters[i].name,
 			       *counter_of(st, i), counters[i].text);
+	print_intervals(&r->intervals);
 	print_verdicts(st);
 }
 
@@ -142,6 +158,26 @@ static json_t *latency_object(const struct figures *f, uint64_t samples)
 		json_object_set_new(j, quantiles[i].name, json_real(f->us[i]));
 	json_object_set_new(j, "samples", json_integer((json_int_t)samples));
 	return j;
+}
+
+static json_t *intervals_list(const struct intervals *iv)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < iv->cnt; i++) {
+		const struct interval *one = &iv->list[i];
+		json_t *us = json_object();
+
+		for (uint32_t q = 0; q < 4; q++)
+			json_object_set_new(us, quantiles[q].name, json_real(one->us[q]));
+		json_array_append_new(
+			list, json_pack("{s:I, s:I, s:f, s:o, s:I, s:I}", "from_s",
+					(json_int_t)one->from_s, "seconds", (json_int_t)iv->every_s,
+					"datagrams_per_s", (double)one->answered / iv->every_s,
+					"latency_us", us, "stalls", (json_int_t)one->stalls,
+					"stalled_us", (json_int_t)one->stalled_us));
+	}
+	return list;
 }
 
 static json_t *states_object(const struct load_stats *st)
@@ -213,6 +249,8 @@ static void print_json(const struct load_args *args, const struct pool *pool,
 	json_object_set_new(j, "appliance", appliance_object(r, &f));
 	if (args->await_path != NULL)
 		json_object_set_new(j, "await", await_object(&pool->await));
+	if (args->interval_s != 0)
+		json_object_set_new(j, "intervals", intervals_list(&r->intervals));
 	json_object_set_new(j, "load_busy_share", json_real(r->load_busy));
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(counters); i++)
 		json_object_set_new(j, counters[i].name,

@@ -15,6 +15,7 @@ struct run {
 	const struct load_args *args;
 	struct reply reply;
 	struct load_stats *stats;
+	struct intervals *intervals;
 	uint32_t cursor; /* slot to send next */
 	uint32_t garbage_cursor;
 	double garbage_due; /* share of a datagram of garbage that is owed */
@@ -226,8 +227,10 @@ static uint64_t loop(struct run *r, double seconds, bool sending)
 		now_tsc = load_tsc();
 		if (busy)
 			r->busy_tsc += now_tsc - then;
-		if (sending)
+		if (sending) {
 			note_stall(r, now_tsc - then);
+			intervals_turn(r->intervals, r->stats, now_tsc);
+		}
 	}
 	return now_tsc;
 }
@@ -248,6 +251,7 @@ static void measure(struct run *r, struct run_result *out)
 	r->pool->rebuilt = 0;
 	r->busy_tsc = 0;
 	r->reply.measure_tsc = start;
+	intervals_begin(r->intervals, start);
 	start_pace(r, start);
 	end = loop(r, r->args->seconds, true);
 	out->seconds = (double)(end - start) / (double)r->pool->clock->hz;
@@ -265,15 +269,22 @@ int run_load(struct pool *pool, const struct load_args *args, struct run_result 
 		.pool = pool,
 		.args = args,
 		.stats = &out->stats,
+		.intervals = &out->intervals,
 		.give_up_tsc = pool->clock->hz * GIVE_UP_MS / 1000,
 		.sync_tsc = load_tsc(),
 	};
 	int rc;
 
 	memset(out, 0, sizeof(*out));
+	rc = intervals_open(&out->intervals, args->interval_s, args->seconds, pool->clock);
+	if (rc != 0) {
+		snprintf(error, error_size, "--interval: out of memory");
+		return rc;
+	}
 	r.reply = (struct reply){
 		.pool = pool,
 		.stats = &out->stats,
+		.intervals = &out->intervals,
 		.echo = args->echo,
 		.check_below = (uint64_t)(args->check_share * 4294967296.0),
 		.rng = load_tsc(),
@@ -306,7 +317,13 @@ int run_load(struct pool *pool, const struct load_args *args, struct run_result 
 		out->has_telemetry = true;
 	}
 	(void)loop(&r, DRAIN_MS / 1000.0, false);
+	intervals_end(&out->intervals);
 	if (out->stats.sent > out->stats.answered)
 		out->lost = out->stats.sent - out->stats.answered;
 	return 0;
+}
+
+void run_result_free(struct run_result *r)
+{
+	intervals_close(&r->intervals);
 }

@@ -11,6 +11,7 @@
 
 struct run_result {
 	struct load_stats stats;
+	struct intervals intervals;
 	double seconds;   /* of sending */
 	uint64_t lost;    /* sent and not answered */
 	uint64_t unsent;  /* due by the rate, and not sent by the end */
@@ -19,8 +20,10 @@ struct run_result {
 	struct telemetry appliance; /* what it did meanwhile */
 };
 
-/** @return 0, or -errno with error set if the telemetry cannot be had. */
+/** @return 0, or -errno with error set if the telemetry cannot be had; run_result_free() then, too. */
 PL_MUST_USE int run_load(struct pool *pool, const struct load_args *args, struct run_result *out,
 			 char *error, size_t error_size);
+
+void run_result_free(struct run_result *r);
 
 #endif

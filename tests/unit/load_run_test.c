@@ -488,6 +488,27 @@ static void test_datagrams_that_come_twice_change_nothing(void **state)
 	assert_int_equal(w->result.lost, 0);
 }
 
+static void test_intervals_are_told_beside_the_whole(void **state)
+{
+	struct world *w = *state;
+	const struct load_stats *st;
+	const struct intervals *iv = &w->result.intervals;
+	uint64_t sum = 0;
+
+	w->args.interval_s = 1;
+	w->args.seconds = 2.2;
+	st = run(w);
+	assert_in_range(iv->cnt, 1, 2);
+	for (uint32_t i = 0; i < iv->cnt; i++) {
+		assert_true(iv->list[i].from_s == iv->list[0].from_s + i);
+		assert_true(iv->list[i].answered > 0);
+		assert_true(iv->list[i].us[0] > 0);
+		sum += iv->list[i].answered;
+	}
+	assert_true(sum < st->answered); /* there is a part of one at either end */
+	run_result_free(&w->result);
+}
+
 static void test_an_echo_is_known_by_its_counter(void **state)
 {
 	struct world *w = *state;
@@ -703,6 +724,7 @@ int main(void)
 		T(test_an_appliance_that_cannot_tell_is_not_wrong),
 		T(test_lost_datagrams_are_lost_and_the_rest_goes_on),
 		T(test_datagrams_that_come_twice_change_nothing),
+		T(test_intervals_are_told_beside_the_whole),
 		T(test_an_echo_is_known_by_its_counter),
 		T(test_an_appliance_is_no_echo),
 		T(test_garbage_is_dropped_and_old_requests_are_told_so),

@@ -258,6 +258,8 @@ static void test_sockets_need_no_eal(void **state)
 	assert_true(load_args_want_sockets(4, with));
 	assert_true(load_args_want_sockets(2, joined));
 	assert_false(load_args_want_sockets(6, without));
+	assert_true(load_args_have_separator(6, without));
+	assert_false(load_args_have_separator(2, without));
 }
 
 int main(void)

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include "intervals.h"
+
+#include <errno.h>
+
+static void start(struct intervals *iv, uint64_t from_s, uint64_t from_tsc)
+{
+	memset(iv->now, 0, sizeof(*iv->now));
+	iv->now->from_s = from_s;
+	iv->now->from_tsc = from_tsc;
+	iv->next_tsc = from_tsc + iv->every_s * iv->clock->hz;
+}
+
+/* All its answers have come. */
+static void keep(struct intervals *iv, struct interval_open *one)
+{
+	static const double shares[3] = {0.5, 0.99, 0.999};
+	struct interval *out = &one->figures;
+
+	if (iv->cnt == iv->list_size)
+		return;
+	for (uint32_t i = 0; i < 3; i++)
+		out->us[i] =
+			(double)latency_at(&one->latency, shares[i]) * iv->clock->ns_per_tsc / 1e3;
+	out->us[3] = (double)one->latency.max * iv->clock->ns_per_tsc / 1e3;
+	out->from_s = one->from_s;
+	iv->list[iv->cnt++] = *out;
+}
+
+int intervals_open(struct intervals *iv, uint32_t every_s, double seconds, struct load_clock *clock)
+{
+	*iv = (struct intervals){.every_s = every_s, .clock = clock};
+	if (every_s == 0)
+		return 0;
+	iv->list_size = (uint32_t)(seconds / every_s) + 1;
+	iv->list = calloc(iv->list_size, sizeof(*iv->list));
+	iv->now = calloc(1, sizeof(*iv->now));
+	iv->before = calloc(1, sizeof(*iv->before));
+	iv->next_tsc = UINT64_MAX; /* until it begins */
+	if (iv->list != NULL && iv->now != NULL && iv->before != NULL)
+		return 0;
+	intervals_close(iv);
+	return -ENOMEM;
+}
+
+void intervals_close(struct intervals *iv)
+{
+	free(iv->list);
+	free(iv->now);
+	free(iv->before);
+	*iv = (struct intervals){0};
+}
+
+void intervals_begin(struct intervals *iv, uint64_t now_tsc)
+{
+	uint64_t wall_ns, first_s, wait_ns;
+
+	if (iv->every_s == 0)
+		return;
+	wall_ns = load_clock_wall_ns(iv->clock, now_tsc);
+	first_s = (wall_ns / 1000000000u / iv->every_s + 1) * iv->every_s;
+	wait_ns = first_s * 1000000000u - wall_ns;
+	iv->cnt = 0;
+	iv->has_before = false;
+	start(iv, first_s, now_tsc + (uint64_t)((double)wait_ns / iv->clock->ns_per_tsc));
+	iv->stalls = iv->stalled_us = 0;
+}
+
+void intervals_roll(struct intervals *iv, const struct load_stats *stats, uint64_t now_tsc)
+{
+	struct interval_open *over = iv->now;
+
+	over->figures.stalls = stats->stalls - iv->stalls;
+	over->figures.stalled_us = stats->stalled_us - iv->stalled_us;
+	iv->stalls = stats->stalls;
+	iv->stalled_us = stats->stalled_us;
+	if (iv->has_before)
+		keep(iv, iv->before);
+	iv->now = iv->before;
+	iv->before = over;
+	iv->has_before = true;
+	start(iv, over->from_s + iv->every_s, iv->next_tsc);
+	if (PL_LIKELY(now_tsc < iv->next_tsc))
+		return;
+	/* We were not running for a whole interval, or for more: these are not kept, and what was
+	 * due in them counts where we were stopped. */
+	uint64_t missed = (now_tsc - iv->now->from_tsc) / (iv->every_s * iv->clock->hz);
+
+	start(iv, iv->now->from_s + missed * iv->every_s,
+	      iv->now->from_tsc + missed * iv->every_s * iv->clock->hz);
+}
+
+void intervals_end(struct intervals *iv)
+{
+	if (iv->every_s != 0 && iv->has_before)
+		keep(iv, iv->before);
+	iv->has_before = false;
+}
