@@ -30,6 +30,8 @@ struct surge {
 	uint64_t cert_cnt;  /* in all */
 	uint32_t batch_cnt; /* a segment */
 	double rate;        /* certificates a second; 0: as fast as it goes */
+	uint64_t every_ns;  /* push in every other interval of the clock only; 0: always */
+	uint32_t phase;     /* 0: the even ones, 1: the odd ones */
 	uint32_t sample;    /* every so many is told */
 	struct segment {
 		uint8_t *data;
@@ -136,6 +138,50 @@ static void answer_read(struct surge *s, uint32_t idx)
 	s->segments[idx].stored_ns = clock_ns(CLOCK_REALTIME);
 }
 
+static void sleep_until(clockid_t clock, uint64_t ns)
+{
+	struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000u),
+			      .tv_nsec = (long)(ns % 1000000000u)};
+
+	(void)clock_nanosleep(clock, TIMER_ABSTIME, &ts, NULL);
+}
+
+/* The next interval of the clock that is ours begins. @return monotonic time. */
+static uint64_t wait_for_phase(const struct surge *s)
+{
+	uint64_t now_ns = clock_ns(CLOCK_REALTIME);
+
+	if (s->every_ns != 0) {
+		uint64_t next = now_ns / s->every_ns + 1;
+
+		next += next % 2 != s->phase;
+		sleep_until(CLOCK_REALTIME, next * s->every_ns);
+	}
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* When so much time of pushing is over, if what is not ours is left out. */
+static uint64_t after(const struct surge *s, uint64_t start_ns, double pushing_ns)
+{
+	uint64_t ns = (uint64_t)pushing_ns;
+
+	return start_ns + ns + (s->every_ns == 0 ? 0 : ns / s->every_ns * s->every_ns);
+}
+
+/* Seconds of pushing since then: the inverse of after(). */
+static double pushing_s(const struct surge *s, uint64_t start_ns)
+{
+	uint64_t ns = clock_ns(CLOCK_MONOTONIC) - start_ns, turns, rest;
+
+	if (s->every_ns == 0)
+		return (double)ns / 1e9;
+	turns = ns / (2 * s->every_ns);
+	rest = ns % (2 * s->every_ns);
+	if (rest > s->every_ns)
+		rest = s->every_ns;
+	return (double)(turns * s->every_ns + rest) / 1e9;
+}
+
 static void push_all(struct surge *s, uint64_t start_ns)
 {
 	uint32_t answered = 0;
@@ -145,12 +191,9 @@ static void push_all(struct surge *s, uint64_t start_ns)
 
 		if (s->rate > 0) {
 			/* A batch is due when its last certificate is there to be signed. */
-			uint64_t due = start_ns +
-				       (uint64_t)((double)(i + 1) * s->batch_cnt / s->rate * 1e9);
-			struct timespec ts = {.tv_sec = (time_t)(due / 1000000000u),
-					      .tv_nsec = (long)(due % 1000000000u)};
+			double pushing_ns = (double)(i + 1) * s->batch_cnt / s->rate * 1e9;
 
-			(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+			sleep_until(CLOCK_MONOTONIC, after(s, start_ns, pushing_ns));
 		}
 		pl_push_frame_write(frame, (uint32_t)s->segments[i].size);
 		s->segments[i].sent_ns = clock_ns(CLOCK_REALTIME);
@@ -170,7 +213,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void tell(const struct surge *s, double seconds)
+static void tell(const struct surge *s, double seconds, double begin_s)
 {
 	uint64_t *took = calloc(s->segment_cnt, sizeof(*took));
 
@@ -183,10 +226,11 @@ static void tell(const struct surge *s, double seconds)
 		printf("{\"id\": \"0x%016" PRIx64 "\", \"stored_ns\": %" PRIu64 "}\n",
 		       cert_id(s->first + k), s->segments[k / s->batch_cnt].stored_ns);
 	printf("{\"certs\": %" PRIu64
-	       ", \"segments\": %u, \"seconds\": %.6f, \"certs_per_s\": %.1f, "
+	       ", \"segments\": %u, \"begin_s\": %.3f, \"end_s\": %.3f, \"seconds\": %.6f, "
+	       "\"certs_per_s\": %.1f, "
 	       "\"stored_ms_p50\": %.3f, \"stored_ms_p99\": %.3f}\n",
-	       s->cert_cnt, s->segment_cnt, seconds, (double)s->cert_cnt / seconds,
-	       (double)took[s->segment_cnt / 2] / 1e6,
+	       s->cert_cnt, s->segment_cnt, begin_s, (double)clock_ns(CLOCK_REALTIME) / 1e9,
+	       seconds, (double)s->cert_cnt / seconds, (double)took[s->segment_cnt / 2] / 1e6,
 	       (double)took[(uint64_t)s->segment_cnt * 99 / 100] / 1e6);
 	free(took);
 }
@@ -196,6 +240,8 @@ static const char usage[] =
 	"127.0.0.1.\n"
 	"\n"
 	"  --rate R       certificates a second (as fast as they are taken)\n"
+	"  --every S      with --rate: push in every other interval of S seconds of the UTC clock\n"
+	"  --phase N      the even ones, 0, or the odd ones, 1 (0)\n"
 	"  --batch N      certificates a segment (1048576)\n"
 	"  --first N      number of the first one (0)\n"
 	"  --sample N     tell when every N-th was stored\n"
@@ -209,18 +255,21 @@ int main(int argc, char **argv)
 		{"port",   1, NULL, 'p'},
 		{"certs",       1, NULL, 'c'},
 		{"rate",    1, NULL, 'r'},
-		{"batch",    1, NULL, 'b'},
-		{"first", 1, NULL, 'f'},
+		{"every",    1, NULL, 'e'},
+		{"phase", 1, NULL, 'P'},
+		{"batch",   1, NULL, 'b'},
+		{"first",       1, NULL, 'f'},
 		{"sample",   1, NULL, 's'},
-		{"list",       0, NULL, 'l'},
-		{"go",   1, NULL, 'g'},
-		{"help",    0, NULL, 'h'},
-		{0}
+		{"list",    0, NULL, 'l'},
+		{"go", 1, NULL, 'g'},
+		{"help",   0, NULL, 'h'},
+		{0      }
         };
 	struct surge s = {.batch_cnt = PL_FEED_RECORDS_MAX};
 	const char *go_path = NULL;
 	struct pl_feed_pos pos;
 	uint64_t start_ns;
+	double begin_s;
 	bool list = false;
 	int opt;
 
@@ -237,6 +286,12 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			s.rate = (double)bench_number("rate", optarg, 1, 1ull << 32);
+			break;
+		case 'e':
+			s.every_ns = bench_number("every", optarg, 1, 3600) * 1000000000u;
+			break;
+		case 'P':
+			s.phase = (uint32_t)bench_number("phase", optarg, 0, 1);
 			break;
 		case 'b':
 			s.batch_cnt =
@@ -260,7 +315,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (s.cert_cnt == 0 || (!list && (s.key_path == NULL || s.port == 0)) ||
-	    (list && s.sample == 0)) {
+	    (list && s.sample == 0) || (s.every_ns != 0 && s.rate == 0)) {
 		fputs(usage, stderr);
 		return 2;
 	}
@@ -275,8 +330,9 @@ int main(int argc, char **argv)
 	fprintf(stderr, "signed\n");
 	while (go_path != NULL && access(go_path, F_OK) != 0)
 		(void)usleep(1000);
-	start_ns = clock_ns(CLOCK_MONOTONIC);
+	start_ns = wait_for_phase(&s);
+	begin_s = (double)clock_ns(CLOCK_REALTIME) / 1e9;
 	push_all(&s, start_ns);
-	tell(&s, (double)(clock_ns(CLOCK_MONOTONIC) - start_ns) / 1e9);
+	tell(&s, pushing_s(&s, start_ns), begin_s);
 	return 0;
 }

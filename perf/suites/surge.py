@@ -15,6 +15,8 @@ SEGMENTS_A_SECOND = 10
 SCANS = 16
 LOAD_SHARE = 0.8
 SAMPLES_A_SECOND = 20
+# The surge goes into the appliance and beside it in turns of so many seconds.
+EVERY_S = 5
 # The load takes its time to start, and the surge is there when it does.
 LEAD_S = 8
 # Datagrams that the load takes turns with: how often it asks for each awaited certificate.
@@ -23,7 +25,7 @@ POOL = 8192
 
 def run(ctx):
     certs = ctx.certs_or(10_000_000, 20_000)
-    seconds, rounds_cnt = ctx.pick(60, 3), ctx.rounds_or(5, 1)
+    seconds, rounds_cnt = ctx.pick(60, 3), ctx.rounds_or(3, 1)
     surge_certs = RATE * (seconds + LEAD_S)
     ceiling_certs = ctx.pick(8 << 20, 40_000)
     ceilings_cnt = ctx.pick(3, 1)
@@ -33,12 +35,21 @@ def run(ctx):
     with ctx.hugepages(memory) as huge, \
             Site(ctx, certs, huge, more_certs=more, feed=f"listen = 127.0.0.1:{port}") as site:
         bench = Bench(ctx, site, port)
-        got = bench.pairs(seconds, rounds_cnt)
+        ctx.progress("a surge on end")
+        whole = bench.surge(bench.rate(), seconds, {"within": bench.port})
+        turns = []
+        for turn in range(rounds_cnt):
+            ctx.progress(f"in turns, {turn + 1} of {rounds_cnt}")
+            turns.append(bench.turns(bench.rate(), seconds))
         ceilings = [bench.ceiling(ceiling_certs)["certs_per_s"] for _ in range(ceilings_cnt)]
-    rows = [row(who, results) for who, results in got.items()]
+    pairs = [pair for one in turns for pair in one["pairs"]]
+    if not pairs:
+        raise SuiteError("no interval with the surge beside one without; --seconds is too short?")
+    rows = [whole_row(whole)]
+    rows += [turns_row(who, [pair[who] for pair in pairs], turns) for who in ("beside", "within")]
     rows.append({"what": "ceiling", "certs/s": numbers.median(ceilings),
                  "spread": numbers.spread(ceilings)})
-    return rows, list(bars(got, rows))
+    return rows, list(bars(pairs, turns, rows))
 
 
 def free_port():
@@ -48,7 +59,7 @@ def free_port():
 
 
 class Bench:
-    """One appliance, one load, and an authority that pushes to the appliance or, with just the same
+    """One appliance, one load, and authorities that push to the appliance and, with just the same
     work for the load's core, to a sink beside it."""
 
     def __init__(self, ctx, site, port):
@@ -88,43 +99,50 @@ class Bench:
             raise SuiteError(f"surge_push failed:\n{pusher.tail()}")
         return [json.loads(line) for line in pusher.log().splitlines() if line.startswith("{")]
 
-    def pairs(self, seconds, rounds_cnt):
-        """{"beside": [result, ...], "within": [...]}. Each pair has a load of its own, from what a
-        closed loop reaches just before it: on a machine that others use, too, the most of one
-        minute may be more than all of the next."""
-        got = {"beside": [], "within": []}
-        for turn in range(rounds_cnt):
-            self.ctx.progress(f"pair {turn + 1} of {rounds_cnt}")
-            top = numbers.median([self.load(self.ctx.pick(2, 0.3), "--outstanding", OUTSTANDING)
-                                  ["datagrams_per_s"] for _ in range(self.ctx.pick(3, 1))])
-            rate = max(1, int(top * LOAD_SHARE))
-            for who in ("beside", "within") if turn % 2 == 0 else ("within", "beside"):
-                got[who].append(self.surge(rate, seconds, who == "within") | {"asked": rate})
-        return got
+    def rate(self):
+        """The share of what a closed loop reaches now: on a machine that others use, too, the most of
+        one minute may be more than all of the next."""
+        top = numbers.median([self.load(self.ctx.pick(2, 0.3), "--outstanding", OUTSTANDING)
+                              ["datagrams_per_s"] for _ in range(self.ctx.pick(3, 1))])
+        return max(1, int(top * LOAD_SHARE))
 
-    def surge(self, rate, seconds, within):
+    def surge(self, rate, seconds, ports, every_s=0):
+        """A load at a rate, and authorities that push meanwhile: {who: port}. With every_s each
+        pushes in its own intervals of the clock, `within` in the even ones."""
         certs = RATE * (seconds + LEAD_S)
         sample = RATE // SAMPLES_A_SECOND
         ids = self.site.dir / "await"
         ids.write_text(self.ctx.run([self.ctx.program("surge_push"), "--list", "--certs", certs,
                                      "--first", self.first, "--sample", sample]))
+        options = ["--rate", RATE, "--batch", RATE // SEGMENTS_A_SECOND, "--sample", sample]
         with self.appliance.on():
-            port, sink = self.port, None
-            if not within:
-                sink = self.ctx.spawn([self.ctx.program("surge_sink"),
-                                       self.site.dir / "authority-public.key",
-                                       self.site.dir / f"sink-{self.turn}", 2 * certs],
-                                      f"surge_sink-{self.turn}", cpus={0})
-                port = sink.wait_for(r"^port (\d+)").group(1)
-            pusher, go = self.push(port, certs, "--rate", RATE, "--batch",
-                                   RATE // SEGMENTS_A_SECOND, "--sample", sample)
-            go.touch()
-            got = self.load_now(seconds, "--rate", rate, "--await", ids)
-            lines = self.told(pusher, seconds + 120)
-            if sink:
-                sink.stop()
-        return got | {"pushed": lines[-1],
-                      "visible_ms": visible(lines[:-1], got["await"]) if within else []}
+            pushers = {}
+            for phase, (who, port) in enumerate(ports.items()):
+                turn = ["--every", every_s, "--phase", phase] if every_s else []
+                pushers[who] = self.push(port, certs, *options, *turn)
+            for _, go in pushers.values():
+                go.touch()
+            got = self.load_now(seconds * len(ports), "--rate", rate, "--await", ids,
+                                *(["--interval", every_s] if every_s else []))
+            lines = {who: self.told(pusher, (seconds + LEAD_S) * len(ports) + 60)
+                     for who, (pusher, _) in pushers.items()}
+        return got | {"asked": rate, "pushed": {who: told[-1] for who, told in lines.items()},
+                      "visible_ms": visible(lines["within"][:-1], got["await"])}
+
+    def turns(self, rate, seconds):
+        """The surge into the appliance and into the sink by turns of a few seconds, so that both
+        meet the machine in the same state."""
+        every_s = self.ctx.pick(EVERY_S, 1)
+        sink = self.ctx.spawn([self.ctx.program("surge_sink"),
+                               self.site.dir / "authority-public.key",
+                               self.site.dir / f"sink-{self.turn}",
+                               2 * RATE * (seconds + LEAD_S)], f"surge_sink-{self.turn}", cpus={0})
+        try:
+            beside = sink.wait_for(r"^port (\d+)").group(1)
+            got = self.surge(rate, seconds, {"within": self.port, "beside": beside}, every_s)
+        finally:
+            sink.stop()
+        return got | {"pairs": pairs(got, every_s)}
 
     def ceiling(self, certs):
         with self.appliance.on():
@@ -145,42 +163,71 @@ def visible(stored, seen):
             for one in stored if begin < one["stored_ns"] < end]
 
 
-def row(who, results):
-    waits = sorted(ms for one in results for ms in one["visible_ms"])
+def pairs(got, every_s):
+    """[{"within": interval, "beside": the next one}, ...] of a load while both were pushing."""
+    begin = max(told["begin_s"] for told in got["pushed"].values())
+    end = min(told["end_s"] for told in got["pushed"].values())
+    # The phase begins a moment after the interval does.
+    whole = {one["from_s"]: one for one in got["intervals"]
+             if one["from_s"] >= begin - 0.5 and one["from_s"] + every_s <= end}
+    return [{"within": whole[at], "beside": whole[at + every_s]} for at in sorted(whole)
+            if at // every_s % 2 == 0 and at + every_s in whole]
+
+
+def latencies(results):
+    return {f"{name} us": numbers.median([one["latency_us"][name] for one in results])
+            for name in ("p50", "p99", "p99.9", "max")}
+
+
+def whole_row(got):
+    waits = sorted(got["visible_ms"])
     return {
-        "what": "verification", "intake": who,
-        "asked M datagrams/s": numbers.median([one["asked"] for one in results]) / 1e6,
-        "M datagrams/s": numbers.median([one["datagrams_per_s"] for one in results]) / 1e6,
-        "of asked": numbers.median([one["datagrams_per_s"] / one["asked"] for one in results]),
-        "spread": numbers.spread([one["datagrams_per_s"] for one in results]),
-        **{f"{name} us": numbers.median([one["latency_us"][name] for one in results])
-           for name in ("p50", "p99", "p99.9", "max")},
-        "lost share": max(one["lost_share"] for one in results),
-        "idle share": numbers.median([one["appliance"]["idle_share"] for one in results]),
-        "stalled ms": numbers.median([one["appliance"]["stalled_tsc"] / one["tsc_hz"] * 1e3
-                                      for one in results]),
-        "load busy": numbers.median([one["load_busy_share"] for one in results]),
-        "load stalled ms": numbers.median([one["stalled_us"] for one in results]) / 1e3,
-        "wrong": sum(one["wrong_verdicts"] for one in results),
-        "unknown": sum(one["unknown_verdicts"] for one in results),
-        "pushed/s": numbers.median([one["pushed"]["certs_per_s"] for one in results]),
-        "stored ms p99": numbers.median([one["pushed"]["stored_ms_p99"] for one in results]),
+        "what": "surge on end", "asked M datagrams/s": got["asked"] / 1e6,
+        "M datagrams/s": got["datagrams_per_s"] / 1e6,
+        "of asked": got["datagrams_per_s"] / got["asked"],
+        **latencies([got]), "lost share": got["lost_share"],
+        "idle share": got["appliance"]["idle_share"], "load busy": got["load_busy_share"],
+        "load stalled ms": got["stalled_us"] / 1e3 / got["seconds"],
+        "wrong": got["wrong_verdicts"], "unknown": got["unknown_verdicts"],
+        "pushed/s": got["pushed"]["within"]["certs_per_s"],
+        "stored ms p99": got["pushed"]["within"]["stored_ms_p99"],
         "visible ms p50": waits[len(waits) // 2] if waits else 0,
         "visible ms p99": waits[len(waits) * 99 // 100] if waits else 0,
         "samples": len(waits),
     }
 
 
-def bars(got, rows):
-    beside, within, ceiling = rows
-    pairs = list(zip(got["beside"], got["within"]))
-    yield numbers.bar("rate_of_without_intake", numbers.median(
-        [b["datagrams_per_s"] / a["datagrams_per_s"] for a, b in pairs]), 0.98)
-    yield numbers.bar("p999_times_without_intake", numbers.median(
-        [b["latency_us"]["p99.9"] / a["latency_us"]["p99.9"] for a, b in pairs]), 1.5,
-                      at_most=True)
-    yield numbers.bar("certs_durable_per_s", within["pushed/s"], RATE * 0.99)
-    yield numbers.bar("visible_ms_p99", within["visible ms p99"] if within["samples"] else 1e9,
+def turns_row(who, intervals, turns):
+    """Stalls are in ms of a second."""
+    return {
+        "what": "in turns", "intake": who, "intervals": len(intervals),
+        "asked M datagrams/s": numbers.median([one["asked"] for one in turns]) / 1e6,
+        "M datagrams/s": numbers.median([one["datagrams_per_s"] for one in intervals]) / 1e6,
+        "spread": numbers.spread([one["datagrams_per_s"] for one in intervals]),
+        **latencies(intervals),
+        "load stalled ms": numbers.median([one["stalled_us"] / 1e3 / one["seconds"]
+                                           for one in intervals]),
+        "idle share": numbers.median([one["appliance"]["idle_share"] for one in turns]),
+        "lost share": max(one["lost_share"] for one in turns),
+        "wrong": sum(one["wrong_verdicts"] for one in turns),
+        "unknown": sum(one["unknown_verdicts"] for one in turns),
+        "pushed/s": numbers.median([one["pushed"][who]["certs_per_s"] for one in turns]),
+    }
+
+
+def bars(pairs_, turns, rows):
+    whole, beside, within, ceiling = rows
+
+    def times(figure):
+        return numbers.median([figure(one["within"]) / figure(one["beside"]) for one in pairs_])
+
+    yield numbers.bar("rate_of_without_intake", times(lambda one: one["datagrams_per_s"]), 0.98)
+    yield numbers.bar("p999_times_without_intake", times(lambda one: one["latency_us"]["p99.9"]),
+                      1.5, at_most=True)
+    yield numbers.bar("certs_durable_per_s", min(whole["pushed/s"], within["pushed/s"]),
+                      RATE * 0.99)
+    yield numbers.bar("visible_ms_p99", whole["visible ms p99"] if whole["samples"] else 1e9,
                       1000, at_most=True)
     yield numbers.bar("ceiling_certs_per_s", ceiling["certs/s"], 500_000)
-    yield numbers.bar("wrong_verdicts", beside["wrong"] + within["wrong"], 0, at_most=True)
+    yield numbers.bar("wrong_verdicts", whole["wrong"] + sum(one["wrong_verdicts"]
+                                                             for one in turns), 0, at_most=True)
