@@ -236,4 +236,19 @@ static inline struct pl_net_frame parse(const struct pl_net_if *nif, struct fram
 	return nf;
 }
 
+/* For cmocka tests. */
+#define expect_drop(f, why)                                \
+	do {                                               \
+		struct pl_net_if nif_ = test_if(0);        \
+		struct pl_net_frame nf_ = parse(&nif_, f); \
+		assert_int_equal(nf_.kind, PL_NET_DROP);   \
+		assert_int_equal(nf_.drop, PL_DROP_##why); \
+	} while (0)
+
+#define expect_kind(f, kind_)                                           \
+	do {                                                            \
+		struct pl_net_if nif_ = test_if(0);                     \
+		assert_int_equal(parse(&nif_, f).kind, PL_NET_##kind_); \
+	} while (0)
+
 #endif
