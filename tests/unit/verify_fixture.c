@@ -199,3 +199,64 @@ uint32_t fx_ask(struct fx *fx, const struct pl_wire_scan *scan)
 	assert_int_equal(head.verdict_cnt, 1);
 	return pl_le32_get(pl_wire_rep_verdicts(data));
 }
+
+uint32_t fx_request_with(struct fx *fx, uint8_t *data, uint8_t ver, uint64_t sent_at_ms,
+			 uint32_t scan_cnt, uint32_t said_cnt)
+{
+	struct pl_wire_req_hdr hdr = {.ver = ver,
+				      .type = PL_WIRE_REQUEST,
+				      .key_epoch = FX_EPOCH,
+				      .gateway_id = FX_GATEWAY,
+				      .counter = fx->counter++};
+	struct pl_wire_req_head head = {.sent_at_ms = sent_at_ms, .scan_cnt = (uint16_t)said_cnt};
+	struct pl_wire_scan scans[PL_WIRE_SCANS_MAX];
+	uint32_t size;
+
+	memset(scans, 0, sizeof(scans));
+	size = pl_wire_req_write(data, &hdr, &head, scans, scan_cnt);
+	fx_seal(fx, data, size);
+	return size;
+}
+
+uint32_t fx_error_of(struct fx *fx, uint8_t *data, uint32_t size)
+{
+	struct pl_verify_item item = {.data = data, .request_size = size};
+	struct pl_wire_rep_head head;
+	struct pl_wire_rep_hdr hdr;
+
+	assert_int_equal(pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1), 1);
+	assert_true(item.reply_size <= size);
+	assert_true(fx_reply(fx, data, item.reply_size, &hdr, &head));
+	assert_int_equal(head.verdict_cnt, 0);
+	assert_true(head.now_ms == fx->now.wall_ms);
+	return head.error;
+}
+
+enum pl_drop fx_drop_of(struct fx *fx, uint8_t *data, uint32_t size)
+{
+	struct pl_verify_item item = {.data = data, .request_size = size, .reply_size = 1};
+
+	assert_int_equal(pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1), 0);
+	assert_int_equal(item.reply_size, 0);
+	return item.drop;
+}
+
+int fx_setup(void **state)
+{
+	static const struct fx_engines best = {PL_SEAL_AUTO, -1};
+	struct fx *fx = malloc(sizeof(*fx));
+
+	assert_non_null(fx);
+	fx_open(fx, *state != NULL ? *(const struct fx_engines *)*state : best);
+	*state = fx;
+	return 0;
+}
+
+int fx_teardown(void **state)
+{
+	struct fx *fx = *state;
+
+	fx_close(fx);
+	free(fx);
+	return 0;
+}

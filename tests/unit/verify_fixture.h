@@ -69,4 +69,18 @@ bool fx_reply(struct fx *fx, uint8_t *data, uint32_t size, struct pl_wire_rep_hd
 /** One scan, one datagram, one verdict word (or the datagram's error code). */
 uint32_t fx_ask(struct fx *fx, const struct pl_wire_scan *scan);
 
+/** A sealed request of scan_cnt scans of zeros that says said_cnt, ver and sent_at_ms. */
+uint32_t fx_request_with(struct fx *fx, uint8_t *data, uint8_t ver, uint64_t sent_at_ms,
+			 uint32_t scan_cnt, uint32_t said_cnt);
+/** The error that a datagram gets as a whole; it must be answered, with our clock. */
+uint32_t fx_error_of(struct fx *fx, uint8_t *data, uint32_t size);
+/** Why a datagram is dropped; it must not be answered. */
+enum pl_drop fx_drop_of(struct fx *fx, uint8_t *data, uint32_t size);
+
+#define assert_verdict(word, code) assert_int_equal(PL_WIRE_VERDICT_CODE(word), code)
+
+/** For cmocka: a fixture of each test's own, with the engines that *state names, or the best. */
+int fx_setup(void **state);
+int fx_teardown(void **state);
+
 #endif
