@@ -1,72 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Snapshots: what a chunk may say, which snapshot is taken, what is deleted for it, and where a
- * directory ends. The store's system calls that change the disk go through hooks.
- */
-#include "feed_hooks.h" /* first: its names are macros of cmocka */
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
-
-#define STREAM    42u
-#define CHUNK_CNT 3u
-#define PER_CHUNK 4u
-
-static const uint32_t facts_primary = 1u | 18900u << 4;
-
-struct fixture {
-	char dir[64];
-	uint8_t pubkey[PL_FEED_PUBKEY_SIZE];
-	uint8_t seckey[PL_FEED_SECKEY_SIZE];
-	struct pl_feed_writer *writer;
-	struct pl_feed_store *store;
-	struct pl_feed_pos pos; /* the chain's end */
-	struct pl_feed_report report;
-	char error[256];
-	/* The chunk that is looked at by itself, and where it stands. */
-	struct pl_feed_chunk_pos at;
-	alignas(8) uint8_t data[PL_FEED_SEGMENT_SIZE(PER_CHUNK)];
-	size_t size;
-};
-
-static struct fixture fx;
-
-static int open_store(void)
-{
-	struct pl_feed_store_conf conf = {.dir_path = fx.dir, .write = true};
-
-	memcpy(conf.pubkey, fx.pubkey, sizeof(conf.pubkey));
-	return pl_feed_store_open(&conf, &fx.store, fx.error, sizeof(fx.error));
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	PL_CHECK(sodium_init() >= 0);
-	memset(&fx, 0, sizeof(fx));
-	memset(&hook, 0, sizeof(hook));
-	crypto_sign_keypair(fx.pubkey, fx.seckey);
-	snprintf(fx.dir, sizeof(fx.dir), "%s/passline-snap-XXXXXX", fast_dir());
-	PL_CHECK(mkdtemp(fx.dir) != NULL);
-	fx.pos.stream_id = STREAM;
-	return pl_feed_writer_create(&fx.writer) | open_store();
-}
-
-static int tear_down(void **state)
-{
-	DIR *dir = opendir(fx.dir);
-	struct dirent *entry;
-
-	(void)state;
-	pl_feed_store_close(fx.store);
-	pl_feed_writer_destroy(fx.writer);
-	PL_CHECK(dir != NULL);
-	while ((entry = readdir(dir)) != NULL)
-		(void)unlinkat(dirfd(dir), entry->d_name, 0);
-	closedir(dir);
-	return rmdir(fx.dir);
-}
+/* Snapshots in a directory: which one is taken, what is deleted for it, and where the directory
+ * ends. */
+#include "feed_snapshot_fixture.h"
 
 static bool there(const char *name)
 {
@@ -124,29 +59,6 @@ static void put_tail(uint32_t cnt)
 	}
 }
 
-/** The snapshot of here and now, CHUNK_CNT chunks of PER_CHUNK. */
-static struct pl_feed_snapshot snapshot_here(void)
-{
-	return (struct pl_feed_snapshot){
-		.covers = fx.pos,
-		.record_cnt = CHUNK_CNT * PER_CHUNK,
-		.chunk_cnt = CHUNK_CNT,
-	};
-}
-
-/** Seal the chunk at *pos, of ids 10, 20, ...; its bytes stay the writer's. */
-static int seal_chunk(const struct pl_feed_chunk_pos *pos, struct pl_feed_segment *seg,
-		      const uint8_t **data, size_t *size)
-{
-	pl_feed_writer_begin(fx.writer);
-	for (uint32_t i = 0; i < PER_CHUNK; i++)
-		assert_int_equal(pl_feed_writer_add(fx.writer,
-						    10ull * (pos->chunk_cnt * PER_CHUNK + i + 1),
-						    facts_primary, PL_FEED_PUT),
-				 0);
-	return pl_feed_writer_seal_chunk(fx.writer, pos, fx.seckey, seg, data, size);
-}
-
 /** Put chunks 0 .. cnt - 1 of the snapshot of here. */
 static void put_chunks(uint32_t cnt)
 {
@@ -195,217 +107,6 @@ static enum pl_feed_error read_it(const struct pl_feed_snapshot *snapshot, struc
 {
 	memset(a, 0, sizeof(*a));
 	return pl_feed_store_snapshot_read(fx.store, snapshot, apply, a, &fx.report);
-}
-
-/* ---- one chunk by itself ---- */
-
-static struct pl_feed_header *header(void)
-{
-	return (struct pl_feed_header *)(void *)fx.data;
-}
-
-static struct pl_feed_record *record(uint32_t idx)
-{
-	return (struct pl_feed_record *)(void *)(fx.data + PL_FEED_HEADER_SIZE) + idx;
-}
-
-static void sign_again(void)
-{
-	uint8_t message[11 + 32] = "PL1-segment";
-	size_t unsigned_size = fx.size - PL_FEED_SIG_SIZE;
-
-	crypto_generichash(message + 11, 32, fx.data, unsigned_size, NULL, 0);
-	crypto_sign_detached(fx.data + unsigned_size, NULL, message, sizeof(message), fx.seckey);
-}
-
-/** Chunk idx of a snapshot of segment 7 in fx.data, fx.at before it. */
-static void fresh_chunk(uint32_t idx)
-{
-	memset(&fx.at, 0, sizeof(fx.at));
-	fx.at.snapshot = snapshot_here();
-	fx.at.snapshot.covers.sequence = 7;
-	fx.at.snapshot.covers.as_of = 1234;
-	memset(fx.at.snapshot.covers.hash, 0x5a, PL_FEED_HASH_SIZE);
-	for (uint32_t i = 0;; i++) {
-		struct pl_feed_segment seg;
-		const uint8_t *data;
-
-		assert_int_equal(seal_chunk(&fx.at, &seg, &data, &fx.size), 0);
-		if (i == idx) {
-			memcpy(fx.data, data, fx.size);
-			return;
-		}
-		pl_feed_chunk_advance(&fx.at, &seg);
-	}
-}
-
-static enum pl_feed_error check(void)
-{
-	struct pl_feed_segment seg;
-
-	return pl_feed_check_chunk(fx.data, fx.size, fx.pubkey, &fx.at, &seg);
-}
-
-static void test_a_chunk_is_accepted_at_its_place_only(void **state)
-{
-	struct pl_feed_pos tail = {.stream_id = STREAM, .sequence = 6};
-	struct pl_feed_segment seg;
-	struct pl_feed_chunk_pos at;
-
-	(void)state;
-	for (uint32_t idx = 0; idx < CHUNK_CNT; idx++) {
-		fresh_chunk(idx);
-		assert_int_equal(check(), PL_FEED_OK);
-		assert_int_equal(pl_feed_check(fx.data, fx.size, fx.pubkey, NULL, &seg),
-				 PL_FEED_OK);
-		assert_int_equal(seg.header.kind, PL_FEED_SNAPSHOT);
-		/* Not in the tail, even where its number would fit. */
-		assert_int_equal(pl_feed_check(fx.data, fx.size, fx.pubkey, &tail, &seg),
-				 PL_FEED_KIND);
-	}
-	at = fx.at;
-	fx.at.chunk_cnt = 1;
-	assert_int_equal(check(), PL_FEED_GAP);
-	fx.at.chunk_cnt = 3;
-	assert_int_equal(check(), PL_FEED_OLD);
-	fx.at = at;
-	fx.at.hash[0] ^= 1;
-	assert_int_equal(check(), PL_FEED_FORK);
-	fx.at = at;
-	fx.at.snapshot.covers.hash[31] ^= 1;
-	assert_int_equal(check(), PL_FEED_FORK);
-	fx.at = at;
-	fx.at.snapshot.record_cnt++;
-	assert_int_equal(check(), PL_FEED_FORK);
-	fx.at = at;
-	fx.at.snapshot.covers.sequence++;
-	assert_int_equal(check(), PL_FEED_FORK);
-	fx.at = at;
-	fx.at.snapshot.covers.stream_id++;
-	assert_int_equal(check(), PL_FEED_STREAM);
-}
-
-static void test_signed_chunks_that_contradict_themselves_are_refused(void **state)
-{
-	(void)state;
-#define REFUSED(idx, change)                               \
-	do {                                               \
-		fresh_chunk(idx);                          \
-		change;                                    \
-		sign_again();                              \
-		assert_int_equal(check(), PL_FEED_HEADER); \
-	} while (0)
-	REFUSED(0, header()->chunk_cnt = 0);
-	REFUSED(0, header()->chunk_cnt = PL_FEED_CHUNKS_MAX + 1);
-	REFUSED(0, header()->chunk_idx = CHUNK_CNT);
-	REFUSED(0, header()->chunk_idx = 1);                       /* and nothing before it */
-	REFUSED(1, header()->chunk_idx = 0);                       /* and something before it */
-	REFUSED(0, header()->snapshot_record_cnt = PER_CHUNK + 1); /* two others, one record */
-	REFUSED(0, header()->snapshot_record_cnt = PER_CHUNK + 2 * PL_FEED_RECORDS_MAX + 1);
-	REFUSED(0, header()->zero[7] = 1);
-	REFUSED(0, header()->as_of = 0);
-	REFUSED(0, header()->kind = PL_FEED_TAIL);
-#undef REFUSED
-	fresh_chunk(CHUNK_CNT - 1);
-	fx.at.record_cnt--; /* the last one does not bring the sum */
-	assert_int_equal(check(), PL_FEED_HEADER);
-}
-
-static void test_records_of_chunks_are_sorted_certificates(void **state)
-{
-	(void)state;
-#define REFUSED(change)                                    \
-	do {                                               \
-		fresh_chunk(1);                            \
-		change;                                    \
-		sign_again();                              \
-		assert_int_equal(check(), PL_FEED_RECORD); \
-	} while (0)
-	REFUSED(record(1)->cert_id = record(0)->cert_id);
-	REFUSED(record(3)->cert_id = record(2)->cert_id - 1);
-	REFUSED(record(0)->cert_id = fx.at.id_last); /* the chunk before has it */
-	REFUSED((record(0)->op = PL_FEED_REMOVE, record(0)->facts = 0));
-	REFUSED(record(3)->facts |= 1u << 30);
-#undef REFUSED
-	fresh_chunk(1);
-	record(0)->cert_id = fx.at.id_last + 1;
-	sign_again();
-	assert_int_equal(check(), PL_FEED_OK);
-}
-
-static void test_every_flipped_bit_and_every_cut_is_refused(void **state)
-{
-	size_t whole;
-
-	(void)state;
-	fresh_chunk(1);
-	for (size_t bit = 0; bit < fx.size * 8; bit++) {
-		fx.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-		assert_int_not_equal(check(), PL_FEED_OK);
-		fx.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-	}
-	whole = fx.size;
-	for (fx.size = 0; fx.size < whole; fx.size++)
-		assert_int_equal(check(), PL_FEED_TRUNCATED);
-}
-
-static void test_the_writer_seals_no_chunk_that_no_reader_would_take(void **state)
-{
-	struct pl_feed_chunk_pos pos;
-	struct pl_feed_segment seg;
-	const uint8_t *data;
-	size_t size;
-
-	(void)state;
-	fresh_chunk(0);
-	pos = fx.at;
-	pos.id_last = 10;
-	assert_int_equal(seal_chunk(&pos, &seg, &data, &size), -EINVAL);
-	pos = fx.at;
-	pos.snapshot.chunk_cnt = 1; /* of 12 records, with 4 in it */
-	assert_int_equal(seal_chunk(&pos, &seg, &data, &size), -EINVAL);
-	pos = fx.at;
-	pos.snapshot.covers.sequence = 0;
-	assert_int_equal(seal_chunk(&pos, &seg, &data, &size), -EINVAL);
-	pl_feed_writer_begin(fx.writer);
-	assert_int_equal(
-		pl_feed_writer_seal_chunk(fx.writer, &fx.at, fx.seckey, &seg, &data, &size),
-		-EINVAL); /* empty, and not the only one */
-	pos = (struct pl_feed_chunk_pos){.snapshot = fx.at.snapshot};
-	pos.snapshot.chunk_cnt = 1;
-	pos.snapshot.record_cnt = 0;
-	assert_int_equal(pl_feed_writer_seal_chunk(fx.writer, &pos, fx.seckey, &seg, &data, &size),
-			 0);
-	assert_int_equal(pl_feed_check_chunk(data, size, fx.pubkey, &pos, &seg), PL_FEED_OK);
-}
-
-static void test_chunk_names_have_one_form(void **state)
-{
-	char name[PL_FEED_CHUNK_NAME_SIZE];
-	uint64_t sequence;
-	uint32_t idx;
-
-	(void)state;
-	pl_feed_chunk_name(7, 12, name);
-	assert_string_equal(name, "00000000000000000007.00012.plsnap");
-	assert_true(pl_feed_chunk_name_parse(name, &sequence, &idx));
-	assert_int_equal(sequence, 7);
-	assert_int_equal(idx, 12);
-	pl_feed_chunk_name(UINT64_MAX, PL_FEED_CHUNKS_MAX - 1, name);
-	assert_true(pl_feed_chunk_name_parse(name, &sequence, &idx));
-	assert_int_equal(sequence, UINT64_MAX);
-	assert_false(
-		pl_feed_chunk_name_parse("00000000000000000000.00000.plsnap", &sequence, &idx));
-	assert_false(
-		pl_feed_chunk_name_parse("00000000000000000007.99999.plsnap", &sequence, &idx));
-	assert_false(
-		pl_feed_chunk_name_parse("00000000000000000007.0001x.plsnap", &sequence, &idx));
-	assert_false(
-		pl_feed_chunk_name_parse("00000000000000000007.00012.plsnaq", &sequence, &idx));
-	assert_false(pl_feed_chunk_name_parse("00000000000000000007.plseg", &sequence, &idx));
-	assert_false(
-		pl_feed_chunk_name_parse("18446744073709551616.00000.plsnap", &sequence, &idx));
-	assert_int_equal(pl_feed_name_sequence("00000000000000000007.00012.plsnap"), 0);
 }
 
 /* ---- in the directory ---- */
@@ -671,14 +372,7 @@ static void test_bytes_are_handed_out_as_they_are(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_a_chunk_is_accepted_at_its_place_only),
-		T(test_signed_chunks_that_contradict_themselves_are_refused),
-		T(test_records_of_chunks_are_sorted_certificates),
-		T(test_every_flipped_bit_and_every_cut_is_refused),
-		T(test_the_writer_seals_no_chunk_that_no_reader_would_take),
-		T(test_chunk_names_have_one_form),
 		T(test_only_a_complete_snapshot_is_found_and_the_newest),
 		T(test_a_chunk_cut_short_or_of_another_making_is_no_snapshot),
 		T(test_pruning_deletes_what_the_snapshot_stands_for_and_no_more),
@@ -689,7 +383,6 @@ int main(void)
 		T(test_a_torn_end_is_told_and_can_be_set_aside),
 		T(test_bytes_are_handed_out_as_they_are),
 	};
-#undef T
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
