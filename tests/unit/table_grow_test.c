@@ -11,35 +11,71 @@ static void grow_to(struct pl_table *t, enum pl_grow_phase phase)
 		assert_in_range(pl_table_grow_step(t, 64), 0, 1);
 }
 
-static void test_grow_keeps_everything(void **state)
+/* A full table of 500 whose QRs were each shown once, at 10 + id, begins to become one of 2000. */
+static void begin_to_grow(struct pl_table *t, struct pl_table_reader *r)
 {
-	struct pl_table *t = create(500), *remote;
-	struct pl_table_reader *r, *rr;
-	struct pl_table_stats stats;
-	struct pl_table_hit hit;
-	uint32_t facts, shown;
-
-	(void)state;
-	fill(t, 0, 500);
-	assert_int_equal(pl_table_reader_create(t, &r), 0);
-	assert_int_equal(attach(0, false, &remote), 0);
-	assert_int_equal(pl_table_reader_create(remote, &rr), 0);
 	for (uint64_t id = 0; id < 500; id++) {
-		hit = lookup(r, id);
+		struct pl_table_hit hit = lookup(r, id);
+
 		assert_int_equal(pl_table_seen(r, &hit, 10 + (uint32_t)id, 1), PL_SEEN_NEW);
 	}
 	assert_int_equal(pl_table_put(t, 1000, facts_of(1000)), -ENOSPC);
 	assert_int_equal(pl_table_grow_begin(t, 400, error, sizeof(error)), -EINVAL);
 	assert_int_equal(pl_table_grow_begin(t, 2000, error, sizeof(error)), 0);
 	assert_int_equal(pl_table_grow_begin(t, 3000, error, sizeof(error)), -EBUSY);
+}
 
-	/* Changes while it is filled reach both. */
+/* Changes while it is filled reach both tables. */
+static void change_while_filling(struct pl_table *t, struct pl_table_reader *r)
+{
 	assert_int_equal(pl_table_grow_step(t, 100), 1);
 	assert_int_equal(pl_table_put(t, 3, facts_of(77)), 1);
 	assert_int_equal(pl_table_put(t, 499, facts_of(78)), 1);
 	assert_int_equal(pl_table_remove(t, 4), 0);
 	assert_int_equal(pl_table_remove(t, 498), 0);
 	assert_int_equal(lookup(r, 3).facts, facts_of(77));
+}
+
+/* What was there, with what test_grow_keeps_everything() changed and showed meanwhile. */
+static void assert_grown(struct pl_table *t, struct pl_table_reader *r)
+{
+	struct pl_table_stats stats;
+	uint32_t facts, shown;
+
+	pl_table_stats_get(t, &stats);
+	assert_int_equal(stats.capacity, 2000);
+	assert_int_equal(stats.entry_cnt, 499);
+	assert_int_equal(stats.generation, 1);
+	assert_false(stats.growing);
+	assert_int_equal(access(next_path, F_OK), -1);
+	check(t);
+	for (uint64_t id = 0; id < 500; id++) {
+		bool gone = id == 4 || id == 498;
+		uint32_t want = id == 5 ? 1000 : id == 6 ? 1001 : 10 + (uint32_t)id;
+
+		assert_int_equal(lookup(r, id).found, gone ? PL_TABLE_ABSENT : PL_TABLE_FOUND);
+		if (gone)
+			continue;
+		assert_int_equal(pl_table_get(t, id, &facts, &shown), 0);
+		assert_int_equal(facts, facts_of(id == 3 ? 77 : id == 499 ? 78 : id));
+		assert_int_equal(shown, want);
+	}
+}
+
+static void test_grow_keeps_everything(void **state)
+{
+	struct pl_table *t = create(500), *remote;
+	struct pl_table_reader *r, *rr;
+	struct pl_table_stats stats;
+	struct pl_table_hit hit;
+
+	(void)state;
+	fill(t, 0, 500);
+	assert_int_equal(pl_table_reader_create(t, &r), 0);
+	assert_int_equal(attach(0, false, &remote), 0);
+	assert_int_equal(pl_table_reader_create(remote, &rr), 0);
+	begin_to_grow(t, r);
+	change_while_filling(t, r);
 	grow_to(t, PL_GROW_SWITCH);
 	/* A reader that has not moved holds back the freezing, and still decides in the old. */
 	hit = (struct pl_table_hit){0};
@@ -69,25 +105,7 @@ static void test_grow_keeps_everything(void **state)
 	assert_int_equal(pl_table_grow_step(t, 1), 1);
 	(void)lookup(r, 1);
 	grow_to(t, PL_GROW_NONE);
-
-	pl_table_stats_get(t, &stats);
-	assert_int_equal(stats.capacity, 2000);
-	assert_int_equal(stats.entry_cnt, 499);
-	assert_int_equal(stats.generation, 1);
-	assert_false(stats.growing);
-	assert_int_equal(access(next_path, F_OK), -1);
-	check(t);
-	for (uint64_t id = 0; id < 500; id++) {
-		bool gone = id == 4 || id == 498;
-		uint32_t want = id == 5 ? 1000 : id == 6 ? 1001 : 10 + (uint32_t)id;
-
-		assert_int_equal(lookup(r, id).found, gone ? PL_TABLE_ABSENT : PL_TABLE_FOUND);
-		if (gone)
-			continue;
-		assert_int_equal(pl_table_get(t, id, &facts, &shown), 0);
-		assert_int_equal(facts, facts_of(id == 3 ? 77 : id == 499 ? 78 : id));
-		assert_int_equal(shown, want);
-	}
+	assert_grown(t, r);
 	pl_table_reader_destroy(rr);
 	pl_table_close(remote);
 	pl_table_reader_destroy(r);
