@@ -240,43 +240,29 @@ static int header_init(struct pl_map *m, uint64_t capacity, uint64_t seed,
 	return 0;
 }
 
-int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_node,
-		  const struct pl_table_tuning *tuning, const struct pl_map *parent,
-		  struct pl_map **out, char *error, size_t error_size)
+/* A table without a name gets huge pages, if it gains by them and there are any. */
+static void memfd_huge_try(struct pl_map *m, uint64_t capacity)
 {
-	struct pl_map *m = calloc(1, sizeof(*m));
-	void *base;
-	int rc;
+	int fd = memfd_create("passline-table", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+	uint64_t size = pl_table_size(capacity, 2u << 20);
+	void *base = MAP_FAILED;
 
-	if (m == NULL)
-		return fail(error, error_size, -ENOMEM, "out of memory");
-	m->fd = -1;
-	rc = map_open_new(path, m, error, error_size);
-	if (rc != 0)
-		goto err;
-	rc = fd_pages(m->fd, m);
-	if (rc == 0 && path == NULL) {
-		int fd = memfd_create("passline-table", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
-		uint64_t size = pl_table_size(capacity, 2u << 20);
+	/* Small tables gain nothing by huge pages. hugetlb reserves at mmap. */
+	if (fd >= 0 && size >= 16u << 20 && ftruncate(fd, (off_t)size) == 0)
+		base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base != MAP_FAILED) {
+		munmap(base, size);
+		close(m->fd);
+		m->fd = fd;
+		m->huge = true;
+		m->page_size = 2u << 20;
+	} else if (fd >= 0) {
+		close(fd);
+	}
+}
 
-		/* Small tables gain nothing by huge pages. hugetlb reserves at mmap. */
-		base = MAP_FAILED;
-		if (fd >= 0 && size >= 16u << 20 && ftruncate(fd, (off_t)size) == 0)
-			base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (base != MAP_FAILED) {
-			munmap(base, size);
-			close(m->fd);
-			m->fd = fd;
-			m->huge = true;
-			m->page_size = 2u << 20;
-		} else if (fd >= 0) {
-			close(fd);
-		}
-	}
-	if (rc != 0) {
-		fail(error, error_size, rc, "%s: %s", path != NULL ? path : "memfd", strerror(-rc));
-		goto err;
-	}
+static void size_choose(struct pl_map *m, uint64_t capacity, const struct pl_table_tuning *tuning)
+{
 	if (tuning != NULL && tuning->bucket_cnt != 0) {
 		uint64_t need = PL_TABLE_HEADER_SIZE + (tuning->bucket_cnt + PL_TABLE_STASH_CNT) *
 							       sizeof(struct pl_bucket);
@@ -289,27 +275,56 @@ int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_n
 				 PL_TABLE_STASH_CNT) &
 				~UINT64_C(1);
 	}
-	if (flock(m->fd, LOCK_EX | LOCK_NB) != 0) {
-		rc = fail(error, error_size, -EBUSY, "%s is locked by another process",
-			  path != NULL ? path : "memfd");
-		goto err;
-	}
+}
+
+/* Lock the new file, make it m->size long and map it; not a page of it is touched yet. */
+static int map_new(const char *name, struct pl_map *m, void **base, char *error, size_t error_size)
+{
+	int rc;
+
+	if (flock(m->fd, LOCK_EX | LOCK_NB) != 0)
+		return fail(error, error_size, -EBUSY, "%s is locked by another process", name);
 	rc = memory_check(m, error, error_size);
 	if (rc != 0)
+		return rc;
+	if (ftruncate(m->fd, (off_t)m->size) != 0)
+		return fail(error, error_size, -errno, "cannot make %s %" PRIu64 " MB long: %s",
+			    name, m->size >> 20, strerror(errno));
+	*base = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
+	if (*base == MAP_FAILED)
+		return fail(error, error_size, -errno,
+			    "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s: %s",
+			    m->size >> 20, m->page_size >> 10,
+			    m->huge ? " (raise vm.nr_hugepages)" : "", strerror(errno));
+	return 0;
+}
+
+int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_node,
+		  const struct pl_table_tuning *tuning, const struct pl_map *parent,
+		  struct pl_map **out, char *error, size_t error_size)
+{
+	const char *name = path != NULL ? path : "memfd";
+	struct pl_map *m = calloc(1, sizeof(*m));
+	void *base;
+	int rc;
+
+	if (m == NULL)
+		return fail(error, error_size, -ENOMEM, "out of memory");
+	m->fd = -1;
+	rc = map_open_new(path, m, error, error_size);
+	if (rc != 0)
 		goto err;
-	if (ftruncate(m->fd, (off_t)m->size) != 0) {
-		rc = fail(error, error_size, -errno, "cannot make %s %" PRIu64 " MB long: %s",
-			  path != NULL ? path : "memfd", m->size >> 20, strerror(errno));
+	rc = fd_pages(m->fd, m);
+	if (rc != 0) {
+		fail(error, error_size, rc, "%s: %s", name, strerror(-rc));
 		goto err;
 	}
-	base = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
-	if (base == MAP_FAILED) {
-		rc = fail(error, error_size, -errno,
-			  "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s: %s",
-			  m->size >> 20, m->page_size >> 10,
-			  m->huge ? " (raise vm.nr_hugepages)" : "", strerror(errno));
+	if (path == NULL)
+		memfd_huge_try(m, capacity);
+	size_choose(m, capacity, tuning);
+	rc = map_new(name, m, &base, error, error_size);
+	if (rc != 0)
 		goto err;
-	}
 	map_use(m, base);
 	rc = map_populate(m, base, numa_node, error, error_size);
 	if (rc == 0) {
