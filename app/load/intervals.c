@@ -24,6 +24,7 @@ static void keep(struct intervals *iv, struct interval_open *one)
 		out->us[i] =
 			(double)latency_at(&one->latency, shares[i]) * iv->clock->ns_per_tsc / 1e3;
 	out->us[3] = (double)one->latency.max * iv->clock->ns_per_tsc / 1e3;
+	out->samples = one->latency.cnt;
 	out->from_s = one->from_s;
 	iv->list[iv->cnt++] = *out;
 }

@@ -6,7 +6,9 @@
  * programs on the machine know them without a word between them; only whole ones are kept.
  *
  * An answer counts in the interval in which it came; its latency counts in the one in which its
- * datagram was due, or, if that is two or more back, in the one before.
+ * datagram was due, or, if that is two or more back, in the one before the present.
+ *
+ * The clock is looked at when measuring begins: a step of it later moves no interval.
  */
 #ifndef PL_LOAD_INTERVALS_H
 #define PL_LOAD_INTERVALS_H
@@ -17,7 +19,8 @@
 struct interval {
 	uint64_t from_s; /* wall clock */
 	uint64_t answered;
-	double us[4]; /* p50 p99 p99.9 max */
+	uint64_t samples; /* latencies; us is 0 without */
+	double us[4];     /* p50 p99 p99.9 max */
 	uint64_t stalls;
 	uint64_t stalled_us;
 };

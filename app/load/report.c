@@ -87,10 +87,13 @@ static void print_verdicts(const struct load_stats *st)
 
 static void print_intervals(const struct intervals *iv)
 {
-	if (iv->cnt == 0)
+	if (iv->every_s == 0)
 		return;
-	printf("\n%-12s %14s %10s %10s %10s %10s %8s\n", "from, UTC s", "datagrams/s", "p50 us",
-	       "p99 us", "p99.9 us", "max us", "stalls");
+	if (iv->cnt == 0)
+		printf("intervals: none of %u s was whole in this run\n", iv->every_s);
+	else
+		printf("\n%-12s %14s %10s %10s %10s %10s %8s\n", "from, UTC s", "datagrams/s",
+		       "p50 us", "p99 us", "p99.9 us", "max us", "stalls");
 	for (uint32_t i = 0; i < iv->cnt; i++) {
 		const struct interval *one = &iv->list[i];
 
@@ -170,6 +173,7 @@ static json_t *intervals_list(const struct intervals *iv)
 
 		for (uint32_t q = 0; q < 4; q++)
 			json_object_set_new(us, quantiles[q].name, json_real(one->us[q]));
+		json_object_set_new(us, "samples", json_integer((json_int_t)one->samples));
 		json_array_append_new(
 			list, json_pack("{s:I, s:I, s:f, s:o, s:I, s:I}", "from_s",
 					(json_int_t)one->from_s, "seconds", (json_int_t)iv->every_s,

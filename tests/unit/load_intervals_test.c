@@ -8,11 +8,11 @@
 
 #include "load/intervals.h"
 
-#define HZ      1000000000ull /* a cycle is a nanosecond */
+#define HZ      2500000000ull /* 2.5 cycles a nanosecond */
 #define EVERY_S 5u
 #define WALL_S  1000003ull /* two seconds before a multiple */
 #define TSC0    7777ull
-#define MS      1000000ull
+#define MS      2500000ull /* in cycles */
 
 volatile sig_atomic_t load_stop;
 
@@ -24,7 +24,7 @@ static int setup(void **state)
 {
 	(void)state;
 	clock_s = (struct load_clock){
-		.hz = HZ, .tsc0 = TSC0, .wall_ns0 = WALL_S * 1000000000, .ns_per_tsc = 1};
+		.hz = HZ, .tsc0 = TSC0, .wall_ns0 = WALL_S * 1000000000, .ns_per_tsc = 0.4};
 	memset(&stats, 0, sizeof(stats));
 	assert_int_equal(intervals_open(&iv, EVERY_S, 60, &clock_s), 0);
 	return 0;
@@ -54,10 +54,15 @@ static void turn(uint64_t now_ms)
 	intervals_turn(&iv, &stats, at(now_ms));
 }
 
+static bool near(double us, double want)
+{
+	return us > want - 0.5 && us < want + 0.5;
+}
+
 static void test_they_begin_at_multiples_and_only_whole_ones_are_kept(void **state)
 {
 	(void)state;
-	turn(0); /* before it begins nothing is over */
+	turn(60000); /* before it begins nothing is over */
 	answer(0, 1);
 	intervals_begin(&iv, at(0));
 	for (uint64_t ms = 0; ms <= 13000; ms++) {
@@ -101,14 +106,44 @@ static void test_a_latency_counts_where_its_datagram_was_due(void **state)
 	assert_int_equal(iv.cnt, 2);
 	assert_int_equal(iv.list[0].answered, 2); /* what came then, wherever it was due */
 	assert_int_equal(iv.list[1].answered, 2);
-	assert_true(iv.list[0].us[3] == 401000);
+	assert_true(near(iv.list[0].us[3], 401000));
 	assert_true(iv.list[0].us[0] >= 1000 && iv.list[0].us[0] < 1010);
-	assert_true(iv.list[1].us[3] == 9501000);
+	assert_true(near(iv.list[1].us[3], 9501000));
+}
+
+static void test_quantiles_are_of_their_own_interval(void **state)
+{
+	(void)state;
+	intervals_begin(&iv, at(0));
+	for (uint32_t k = 0; k < 3; k++) {
+		turn(2000 + 5000 * k);
+		/* 2, 20 and 200 ms; the third one's are all less than the first one's. */
+		for (uint32_t i = 0; i < 1000 && k < 2; i++) {
+			uint64_t now_ms = 2001 + 5000 * k + i;
+
+			answer(now_ms - (i < 980 ? 2 : i < 998 ? 20 : 200) * (i >= 200), now_ms);
+		}
+	}
+	answer(12001, 12002);
+	turn(17000);
+	intervals_end(&iv);
+	assert_int_equal(iv.cnt, 3);
+	for (uint32_t k = 0; k < 2; k++) {
+		assert_int_equal(iv.list[k].samples, 1000);
+		assert_in_range((uint64_t)iv.list[k].us[0], 2000, 2020);
+		assert_in_range((uint64_t)iv.list[k].us[1], 20000, 20200);
+		assert_in_range((uint64_t)iv.list[k].us[2], 200000, 202000);
+		assert_true(near(iv.list[k].us[3], 200000));
+	}
+	assert_int_equal(iv.list[2].samples, 1);
+	assert_true(near(iv.list[2].us[3], 1000));
+	assert_in_range((uint64_t)iv.list[2].us[0], 999, 1010);
 }
 
 static void test_each_has_its_own_stalls(void **state)
 {
 	(void)state;
+	iv.stalls = 7; /* of the time before */
 	intervals_begin(&iv, at(0));
 	stats.stalls = 1;
 	stats.stalled_us = 100;
@@ -139,9 +174,9 @@ static void test_a_stop_over_whole_intervals_leaves_them_out(void **state)
 	intervals_end(&iv);
 	assert_int_equal(iv.cnt, 2);
 	assert_int_equal(iv.list[0].from_s, 1000005);
-	assert_true(iv.list[0].us[3] == 18001000);
+	assert_true(near(iv.list[0].us[3], 18001000));
 	assert_int_equal(iv.list[1].from_s, 1000025);
-	assert_true(iv.list[1].us[3] == 2000);
+	assert_true(near(iv.list[1].us[3], 2000));
 }
 
 static void test_the_list_holds_all_of_the_longest_run(void **state)
@@ -176,6 +211,7 @@ int main(void)
 		T(test_they_begin_at_multiples_and_only_whole_ones_are_kept),
 		T(test_a_clock_at_a_multiple_waits_for_the_next),
 		T(test_a_latency_counts_where_its_datagram_was_due),
+		T(test_quantiles_are_of_their_own_interval),
 		T(test_each_has_its_own_stalls),
 		T(test_a_stop_over_whole_intervals_leaves_them_out),
 		T(test_the_list_holds_all_of_the_longest_run),

@@ -515,8 +515,17 @@ static void test_an_echo_is_known_by_its_counter(void **state)
 	const struct load_stats *st;
 
 	w->args.echo = w->fake->echo = true;
+	w->args.interval_s = 1;
+	w->args.seconds = 2.2;
 	w->fake->repeat_each = 7;
 	st = run(w);
+	assert_in_range(w->result.intervals.cnt, 1, 2);
+	assert_true(w->result.intervals.list[0].answered > 0);
+	/* But for what was on its way where it begins and where it ends. */
+	assert_in_range(w->result.intervals.list[0].samples + 2 * w->args.outstanding,
+			w->result.intervals.list[0].answered,
+			w->result.intervals.list[0].answered + 4 * w->args.outstanding);
+	run_result_free(&w->result);
 	assert_true(st->answered > 0);
 	assert_int_equal(w->result.lost, 0);
 	assert_int_equal(st->latency.cnt, st->answered);
@@ -626,8 +635,15 @@ static void test_a_share_of_the_replies_is_opened(void **state)
 	const struct load_stats *st;
 
 	w->args.check_share = 0.25;
+	w->args.interval_s = 1;
+	w->args.seconds = 2.2;
 	st = run(w);
 	assert_int_equal(st->wrong, 0);
+	/* All are counted, and a quarter are timed. */
+	assert_in_range(w->result.intervals.cnt, 1, 2);
+	assert_true(w->result.intervals.list[0].samples > 0);
+	assert_true(w->result.intervals.list[0].samples < w->result.intervals.list[0].answered / 2);
+	run_result_free(&w->result);
 	assert_true(st->answered > 100);
 	assert_true(st->checked / 5 < st->answered / 2);
 	assert_true(st->checked > 0);

@@ -215,6 +215,9 @@ static void test_wrong_options_are_refused(void **state)
 		"--dst-ip 10.0.0.1 " COMMON_ARGS,
 		"--dst-ip 10.0.0.1 --src-ip fd00::2 " COMMON_ARGS,
 		PORT_ARGS "--sockets 10.0.0.1 " COMMON_ARGS,
+		PORT_ARGS "--interval 0 " COMMON_ARGS,
+		PORT_ARGS "--interval 3601 " COMMON_ARGS,
+		PORT_ARGS "--interval 1.5 " COMMON_ARGS,
 		PORT_ARGS "--echo " COMMON_ARGS, /* no --dst-mac */
 		PORT_ARGS "--echo --dst-mac 02:00:00:00:00:01 --telemetry t " COMMON_ARGS,
 		"--sockets 10.0.0.1 --echo --dst-mac 02:00:00:00:00:01 " COMMON_ARGS,
