@@ -146,18 +146,19 @@ static void sleep_until(clockid_t clock, uint64_t ns)
 	(void)clock_nanosleep(clock, TIMER_ABSTIME, &ts, NULL);
 }
 
-/* The next interval of the clock that is ours begins. @return monotonic time. */
+/* The next interval of the clock that is ours begins. @return when, in monotonic time. */
 static uint64_t wait_for_phase(const struct surge *s)
 {
-	uint64_t now_ns = clock_ns(CLOCK_REALTIME);
+	uint64_t wall_ns = clock_ns(CLOCK_REALTIME), start_ns = clock_ns(CLOCK_MONOTONIC);
 
 	if (s->every_ns != 0) {
-		uint64_t next = now_ns / s->every_ns + 1;
+		uint64_t next = wall_ns / s->every_ns + 1;
 
 		next += next % 2 != s->phase;
-		sleep_until(CLOCK_REALTIME, next * s->every_ns);
+		start_ns += next * s->every_ns - wall_ns;
+		sleep_until(CLOCK_MONOTONIC, start_ns);
 	}
-	return clock_ns(CLOCK_MONOTONIC);
+	return start_ns;
 }
 
 /* When so much time of pushing is over, if what is not ours is left out. */
@@ -213,6 +214,16 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Segments that were taken late, in an interval that is not ours. */
+static uint32_t outside_cnt(const struct surge *s)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t i = 0; i < s->segment_cnt && s->every_ns != 0; i++)
+		cnt += s->segments[i].stored_ns / s->every_ns % 2 != s->phase;
+	return cnt;
+}
+
 static void tell(const struct surge *s, double seconds, double begin_s)
 {
 	uint64_t *took = calloc(s->segment_cnt, sizeof(*took));
@@ -225,12 +236,13 @@ static void tell(const struct surge *s, double seconds, double begin_s)
 	for (uint64_t k = 0; s->sample != 0 && k < s->cert_cnt; k += s->sample)
 		printf("{\"id\": \"0x%016" PRIx64 "\", \"stored_ns\": %" PRIu64 "}\n",
 		       cert_id(s->first + k), s->segments[k / s->batch_cnt].stored_ns);
-	printf("{\"certs\": %" PRIu64
-	       ", \"segments\": %u, \"begin_s\": %.3f, \"end_s\": %.3f, \"seconds\": %.6f, "
+	printf("{\"certs\": %" PRIu64 ", \"segments\": %u, \"outside\": %u, \"begin_s\": %.3f, "
+				      "\"end_s\": %.3f, \"seconds\": %.6f, "
 	       "\"certs_per_s\": %.1f, "
 	       "\"stored_ms_p50\": %.3f, \"stored_ms_p99\": %.3f}\n",
-	       s->cert_cnt, s->segment_cnt, begin_s, (double)clock_ns(CLOCK_REALTIME) / 1e9,
-	       seconds, (double)s->cert_cnt / seconds, (double)took[s->segment_cnt / 2] / 1e6,
+	       s->cert_cnt, s->segment_cnt, outside_cnt(s), begin_s,
+	       (double)clock_ns(CLOCK_REALTIME) / 1e9, seconds, (double)s->cert_cnt / seconds,
+	       (double)took[s->segment_cnt / 2] / 1e6,
 	       (double)took[(uint64_t)s->segment_cnt * 99 / 100] / 1e6);
 	free(took);
 }
@@ -315,7 +327,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (s.cert_cnt == 0 || (!list && (s.key_path == NULL || s.port == 0)) ||
-	    (list && s.sample == 0) || (s.every_ns != 0 && s.rate == 0)) {
+	    (list && s.sample == 0) || (s.every_ns != 0 && s.rate == 0) ||
+	    (s.phase != 0 && s.every_ns == 0)) {
 		fputs(usage, stderr);
 		return 2;
 	}

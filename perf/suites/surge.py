@@ -15,8 +15,15 @@ SEGMENTS_A_SECOND = 10
 SCANS = 16
 LOAD_SHARE = 0.8
 SAMPLES_A_SECOND = 20
-# The surge goes into the appliance and beside it in turns of so many seconds.
-EVERY_S = 5
+# The surge goes into the appliance and beside it in turns. A backlog that one leaves would be counted
+# in the next, so the first half of each is let go by.
+TURN_S = 6
+# A turn beside the surge whose median waits so long has a backlog from beginning to end: the
+# machine does not do what it did just before, and nothing can be compared with that.
+BACKLOG_US = 1000
+COMPARED_MIN = 8
+# Of segments, stored in a turn that is not theirs.
+OUTSIDE_MAX = 0.02
 # The load takes its time to start, and the surge is there when it does.
 LEAD_S = 8
 # Datagrams that the load takes turns with: how often it asks for each awaited certificate.
@@ -25,7 +32,7 @@ POOL = 8192
 
 def run(ctx):
     certs = ctx.certs_or(10_000_000, 20_000)
-    seconds, rounds_cnt = ctx.pick(60, 3), ctx.rounds_or(3, 1)
+    seconds, rounds_cnt = ctx.pick(60, 6), ctx.rounds_or(4, 1)
     surge_certs = RATE * (seconds + LEAD_S)
     ceiling_certs = ctx.pick(8 << 20, 40_000)
     ceilings_cnt = ctx.pick(3, 1)
@@ -42,14 +49,12 @@ def run(ctx):
             ctx.progress(f"in turns, {turn + 1} of {rounds_cnt}")
             turns.append(bench.turns(bench.rate(), seconds))
         ceilings = [bench.ceiling(ceiling_certs)["certs_per_s"] for _ in range(ceilings_cnt)]
-    pairs = [pair for one in turns for pair in one["pairs"]]
-    if not pairs:
-        raise SuiteError("no interval with the surge beside one without; --seconds is too short?")
-    rows = [whole_row(whole)]
-    rows += [turns_row(who, [pair[who] for pair in pairs], turns) for who in ("beside", "within")]
-    rows.append({"what": "ceiling", "certs/s": numbers.median(ceilings),
-                 "spread": numbers.spread(ceilings)})
-    return rows, list(bars(pairs, turns, rows))
+    compared = [three for one in turns for three in one["compared"]]
+    steady = [three for three in compared if is_steady(three)]
+    rows = [whole_row(whole), *turns_rows(compared, steady, turns),
+            {"what": "ceiling", "certs/s": numbers.median(ceilings),
+             "spread": numbers.spread(ceilings)}]
+    return rows, list(bars(ctx, steady, [whole, *turns], ceilings))
 
 
 def free_port():
@@ -123,16 +128,16 @@ class Bench:
             for _, go in pushers.values():
                 go.touch()
             got = self.load_now(seconds * len(ports), "--rate", rate, "--await", ids,
-                                *(["--interval", every_s] if every_s else []))
+                                *(["--interval", every_s // 2] if every_s else []))
             lines = {who: self.told(pusher, (seconds + LEAD_S) * len(ports) + 60)
                      for who, (pusher, _) in pushers.items()}
         return got | {"asked": rate, "pushed": {who: told[-1] for who, told in lines.items()},
-                      "visible_ms": visible(lines["within"][:-1], got["await"])}
+                      "stored": lines["within"][:-1]}
 
     def turns(self, rate, seconds):
         """The surge into the appliance and into the sink by turns of a few seconds, so that both
         meet the machine in the same state."""
-        every_s = self.ctx.pick(EVERY_S, 1)
+        every_s = self.ctx.pick(TURN_S, 2)
         sink = self.ctx.spawn([self.ctx.program("surge_sink"),
                                self.site.dir / "authority-public.key",
                                self.site.dir / f"sink-{self.turn}",
@@ -142,7 +147,12 @@ class Bench:
             got = self.surge(rate, seconds, {"within": self.port, "beside": beside}, every_s)
         finally:
             sink.stop()
-        return got | {"pairs": pairs(got, every_s)}
+        for who, told in got["pushed"].items():
+            if told["outside"] > OUTSIDE_MAX * told["segments"]:
+                raise SuiteError(f"{told['outside']} of {told['segments']} segments were stored in "
+                                 f"a turn that is not that of {who}: the disk is too slow to tell "
+                                 "turns apart")
+        return got | {"compared": compare(got, every_s)}
 
     def ceiling(self, certs):
         with self.appliance.on():
@@ -152,26 +162,37 @@ class Bench:
 
 
 def visible(stored, seen):
-    """From the answer that says "stored" to the first scan that passes, in ms. Only what was stored
+    """From the answer that says "stored" to the first scan that passes, in ms, sorted. Only what was stored
     while the load was scanning; what was, and was not seen by its end, counts as never, but for
     the last second's."""
     times = [ns for ns in seen.values() if ns]
     if not times:
         return []
     begin, end = min(times) + 500_000_000, max(times) - 1_000_000_000
-    return [(max(0, seen[one["id"]] - one["stored_ns"]) if seen[one["id"]] else 1e15) / 1e6
-            for one in stored if begin < one["stored_ns"] < end]
+    return sorted((max(0, seen[one["id"]] - one["stored_ns"]) if seen[one["id"]] else 1e15) / 1e6
+                  for one in stored if begin < one["stored_ns"] < end)
 
 
-def pairs(got, every_s):
-    """[{"within": interval, "beside": the next one}, ...] of a load while both were pushing."""
+def compare(got, every_s):
+    """[{"within": interval, "beside": [the one before, the one after]}, ...] of a load while both
+    were pushing: of each turn its second half."""
     begin = max(told["begin_s"] for told in got["pushed"].values())
     end = min(told["end_s"] for told in got["pushed"].values())
-    # The phase begins a moment after the interval does.
-    whole = {one["from_s"]: one for one in got["intervals"]
-             if one["from_s"] >= begin - 0.5 and one["from_s"] + every_s <= end}
-    return [{"within": whole[at], "beside": whole[at + every_s]} for at in sorted(whole)
-            if at // every_s % 2 == 0 and at + every_s in whole]
+    halves = {one["from_s"]: one for one in got["intervals"]
+              if one["from_s"] % every_s != 0 and one["latency_us"]["samples"] > 0 and
+              one["from_s"] - every_s // 2 >= begin - 0.05 and one["from_s"] + every_s // 2 <= end}
+    return [{"within": halves[at], "beside": [halves[at - every_s], halves[at + every_s]]}
+            for at in sorted(halves)
+            if at // every_s % 2 == 0 and at - every_s in halves and at + every_s in halves]
+
+
+def is_steady(three):
+    return all(one["latency_us"]["p50"] < BACKLOG_US for one in three["beside"])
+
+
+def times(three, figure):
+    """What it is within, for each that it is beside."""
+    return figure(three["within"]) / (sum(figure(one) for one in three["beside"]) / 2)
 
 
 def latencies(results):
@@ -180,54 +201,66 @@ def latencies(results):
 
 
 def whole_row(got):
-    waits = sorted(got["visible_ms"])
+    waits = visible(got["stored"], got["await"])
     return {
-        "what": "surge on end", "asked M datagrams/s": got["asked"] / 1e6,
-        "M datagrams/s": got["datagrams_per_s"] / 1e6,
-        "of asked": got["datagrams_per_s"] / got["asked"],
-        **latencies([got]), "lost share": got["lost_share"],
-        "idle share": got["appliance"]["idle_share"], "load busy": got["load_busy_share"],
-        "load stalled ms": got["stalled_us"] / 1e3 / got["seconds"],
-        "wrong": got["wrong_verdicts"], "unknown": got["unknown_verdicts"],
-        "pushed/s": got["pushed"]["within"]["certs_per_s"],
-        "stored ms p99": got["pushed"]["within"]["stored_ms_p99"],
+        "what": "surge on end", **all_of([got]), "M datagrams/s": got["datagrams_per_s"] / 1e6,
+        **latencies([got]), "stored ms p99": got["pushed"]["within"]["stored_ms_p99"],
         "visible ms p50": waits[len(waits) // 2] if waits else 0,
         "visible ms p99": waits[len(waits) * 99 // 100] if waits else 0,
         "samples": len(waits),
     }
 
 
-def turns_row(who, intervals, turns):
-    """Stalls are in ms of a second."""
+def all_of(results):
+    """What is known of runs as wholes only."""
+    seconds = sum(one["seconds"] for one in results)
     return {
-        "what": "in turns", "intake": who, "intervals": len(intervals),
-        "asked M datagrams/s": numbers.median([one["asked"] for one in turns]) / 1e6,
-        "M datagrams/s": numbers.median([one["datagrams_per_s"] for one in intervals]) / 1e6,
-        "spread": numbers.spread([one["datagrams_per_s"] for one in intervals]),
-        **latencies(intervals),
-        "load stalled ms": numbers.median([one["stalled_us"] / 1e3 / one["seconds"]
-                                           for one in intervals]),
-        "idle share": numbers.median([one["appliance"]["idle_share"] for one in turns]),
-        "lost share": max(one["lost_share"] for one in turns),
-        "wrong": sum(one["wrong_verdicts"] for one in turns),
-        "unknown": sum(one["unknown_verdicts"] for one in turns),
-        "pushed/s": numbers.median([one["pushed"][who]["certs_per_s"] for one in turns]),
+        "asked M datagrams/s": numbers.median([one["asked"] for one in results]) / 1e6,
+        "of asked": numbers.median([one["datagrams_per_s"] / one["asked"] for one in results]),
+        "idle share": numbers.median([one["appliance"]["idle_share"] for one in results]),
+        "stalled": sum(one["appliance"]["stalled_tsc"] / one["tsc_hz"]
+                       for one in results) / seconds,
+        "load stalled": sum(one["stalled_us"] for one in results) / 1e6 / seconds,
+        "lost share": max(one["lost_share"] for one in results),
+        "wrong": sum(one["wrong_verdicts"] for one in results),
+        "unknown": sum(one["unknown_verdicts"] for one in results),
+        "pushed/s": min(told["certs_per_s"] for one in results for told in one["pushed"].values()),
     }
 
 
-def bars(pairs_, turns, rows):
-    whole, beside, within, ceiling = rows
+def turns_rows(compared, steady, turns):
+    """Of the turns compared each; those in a backlog of the machine's own stand apart."""
+    yield {"what": "in turns", **all_of(turns)}
+    for what, some in (("compared", steady),
+                       ("machine slower", [one for one in compared if one not in steady])):
+        if not some:
+            continue
+        for who in ("beside", "within"):
+            halves = ([three["within"] for three in some] if who == "within" else
+                      [one for three in some for one in three["beside"]])
+            yield {
+                "what": what, "intake": who, "turns": len(some),
+                "M datagrams/s": numbers.median([one["datagrams_per_s"] for one in halves]) / 1e6,
+                **latencies(halves),
+                "load stalled": numbers.median([one["stalled_us"] / 1e6 / one["seconds"]
+                                                for one in halves]),
+            }
 
-    def times(figure):
-        return numbers.median([figure(one["within"]) / figure(one["beside"]) for one in pairs_])
 
-    yield numbers.bar("rate_of_without_intake", times(lambda one: one["datagrams_per_s"]), 0.98)
-    yield numbers.bar("p999_times_without_intake", times(lambda one: one["latency_us"]["p99.9"]),
-                      1.5, at_most=True)
-    yield numbers.bar("certs_durable_per_s", min(whole["pushed/s"], within["pushed/s"]),
-                      RATE * 0.99)
-    yield numbers.bar("visible_ms_p99", whole["visible ms p99"] if whole["samples"] else 1e9,
-                      1000, at_most=True)
-    yield numbers.bar("ceiling_certs_per_s", ceiling["certs/s"], 500_000)
-    yield numbers.bar("wrong_verdicts", whole["wrong"] + sum(one["wrong_verdicts"]
-                                                             for one in turns), 0, at_most=True)
+def bars(ctx, steady, runs, ceilings):
+    """A rate and a latency that too few turns tell of do not hold."""
+    rate = p999 = None
+    if len(steady) >= ctx.pick(COMPARED_MIN, 1):
+        rate = numbers.median([times(three, lambda one: one["datagrams_per_s"])
+                               for three in steady])
+        p999 = numbers.median([times(three, lambda one: one["latency_us"]["p99.9"])
+                               for three in steady])
+    waits = visible(runs[0]["stored"], runs[0]["await"])
+    yield numbers.bar("rate_of_without_intake", rate, 0.98)
+    yield numbers.bar("p999_times_without_intake", p999, 1.5, at_most=True)
+    yield numbers.bar("certs_durable_per_s", all_of(runs)["pushed/s"], RATE * 0.99)
+    yield numbers.bar("visible_ms_p99", waits[len(waits) * 99 // 100] if waits else None, 1000,
+                      at_most=True)
+    yield numbers.bar("ceiling_certs_per_s", numbers.median(ceilings), 500_000)
+    yield numbers.bar("wrong_verdicts", sum(one["wrong_verdicts"] for one in runs), 0,
+                      at_most=True)
