@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a random cache line costs on this machine, the ceiling of every table: one dependent read
- * after another, and bursts of reads whose lines were prefetched together.
+ * What a random cache line costs on this machine: one dependent read after another, and bursts of
+ * reads whose lines were prefetched together. (Bursts that overlap do better: bench_table.c.)
  *
  *     bench_memory SIZE_MB HUGE_DIR|- READS
  */

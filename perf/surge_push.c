@@ -3,7 +3,7 @@
  * An authority on its busiest day: new certificates in signed segments, pushed over TCP at a rate, or as
  * fast as they are taken. They are signed ahead, so that what is measured is who takes them.
  *
- * A JSON line for each sampled certificate says when the appliance had it on disk; the last line is of all.
+ * A JSON line for each sampled certificate says when the answer came that the appliance has it on disk; the last line is of all.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -237,7 +237,7 @@ static void tell(const struct surge *s, double seconds, double begin_s)
 		printf("{\"id\": \"0x%016" PRIx64 "\", \"stored_ns\": %" PRIu64 "}\n",
 		       cert_id(s->first + k), s->segments[k / s->batch_cnt].stored_ns);
 	printf("{\"certs\": %" PRIu64 ", \"segments\": %u, \"outside\": %u, \"begin_s\": %.3f, "
-				      "\"end_s\": %.3f, \"seconds\": %.6f, "
+	       "\"end_s\": %.3f, \"seconds\": %.6f, "
 	       "\"certs_per_s\": %.1f, "
 	       "\"stored_ms_p50\": %.3f, \"stored_ms_p99\": %.3f}\n",
 	       s->cert_cnt, s->segment_cnt, outside_cnt(s), begin_s,
@@ -250,14 +250,14 @@ static void tell(const struct surge *s, double seconds, double begin_s)
 static const char usage[] =
 	"surge_push --key FILE --port N --certs N [OPTION]...: push new certificates to "
 	"127.0.0.1.\n"
+	"surge_push --list --sample N --certs N [--first N]: print the sampled ids, push nothing.\n"
 	"\n"
 	"  --rate R       certificates a second (as fast as they are taken)\n"
 	"  --every S      with --rate: push in every other interval of S seconds of the UTC clock\n"
 	"  --phase N      the even ones, 0, or the odd ones, 1 (0)\n"
 	"  --batch N      certificates a segment (1048576)\n"
 	"  --first N      number of the first one (0)\n"
-	"  --sample N     tell when every N-th was stored\n"
-	"  --list         print the sampled ids, and push nothing\n"
+	"  --sample N     tell when the answer came that every N-th was stored\n"
 	"  --go FILE      wait for this file, once all is signed: \"signed\" is said then\n";
 
 int main(int argc, char **argv)

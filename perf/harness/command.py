@@ -66,7 +66,7 @@ def parser_for(suites_dir):
     parser.add_argument("--certs", type=_count, metavar="N",
                         help="certificates in the table, e.g. 50M (default: the suite's)")
     parser.add_argument("--rounds", type=_count, metavar="N",
-                        help="how often, of a suite that counts rounds (default: the suite's)")
+                        help="how often everything is measured (default: the suite's)")
     parser.add_argument("--charts", metavar="DIR", help="write the suite's charts there, as SVG")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build", metavar="DIR",
                         help="build directory (default: build; made if it is not there)")

@@ -8,7 +8,7 @@ KEYS_NEAR, KEYS_FAR = 256, 8192
 
 
 def run(ctx):
-    rounds = ctx.pick(61, 3)
+    rounds = ctx.rounds_or(61, 3)
     program = ctx.program("bench_crypto")
     ctx.progress(f"{rounds} rounds with {KEYS_NEAR} keys")
     rows = ctx.run_json([program, "--rounds", rounds, "--keys", KEYS_NEAR])

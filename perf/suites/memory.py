@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a random cache line costs here: the ceiling of every table lookup."""
+"""What a random cache line costs here, with small and with large pages."""
 
 from harness import chart, numbers
 

@@ -27,7 +27,7 @@ def run(ctx):
 def measure(ctx, certs, scans, huge):
     ctx.progress(f"{certs} certificates, {scans} scans a datagram")
     command = [ctx.program("bench_pipeline"), "--certs", certs, "--scans", scans,
-               "--rounds", ctx.pick(9, 1), "--cpu", last_cpu()]
+               "--rounds", ctx.rounds_or(9, 1), "--cpu", last_cpu()]
     if ctx.quick:
         command += ["--pool", 16384]
     if huge:

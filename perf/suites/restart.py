@@ -27,7 +27,7 @@ def run(ctx):
     if os.geteuid() != 0:
         raise Skip("root is needed, for network namespaces")
     certs = ctx.certs_or(50_000_000, 20_000)
-    rounds = ctx.pick(3, 1)
+    rounds = ctx.rounds_or(3, 1)
     with ctx.hugepages(huge_mb(certs)) as huge:
         with Site(ctx, certs, huge, gateways=1, device="net_af_packet0",
                   tail=max(1, int(certs * TAIL_SHARE)), retry_after="10 ms") as site:

@@ -12,7 +12,7 @@ CERTS_NEAR, POOL_NEAR = 4096, 4096
 
 def run(ctx):
     certs = ctx.certs_or(50_000_000, 100_000)
-    rounds = ctx.pick(101, 1)
+    rounds = ctx.rounds_or(101, 1)
     rows, models = [], []
     with ctx.hugepages(table_mb(certs)) as huge:
         for scans in (1, SCANS_MAX):

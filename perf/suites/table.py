@@ -24,7 +24,7 @@ def measure(ctx, certs):
     if ctx.quick:
         return ctx.run_json([program, certs, lookups, 1, "-", rivals])[0]
     with ctx.hugepages((certs * HUGE_BYTES >> 20) + 512) as huge:
-        return ctx.run_json([program, certs, lookups, 5, huge or "-", rivals])[0]
+        return ctx.run_json([program, certs, lookups, ctx.rounds_or(5, 1), huge or "-", rivals])[0]
 
 
 def row(one):
