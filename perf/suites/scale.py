@@ -9,6 +9,8 @@ WORKERS = (1, 2, 4, 8, 16, 32, 64, 128)
 # Scans that each worker has: their lines of the table are more than the caches hold, or the turn of
 # both would find there what those of one had just read.
 POOL = 1 << 20
+# Of memory that a core reads random lines from.
+SHARE_LEAST_MB = 8
 # Certificates of the model's other measurement, all of whose lines stay in the nearest caches.
 CERTS_NEAR, POOL_NEAR = 4096, 4096
 
@@ -17,7 +19,7 @@ def run(ctx):
     certs = ctx.certs_or(50_000_000, 100_000)
     rounds = ctx.rounds_or(31, 1)
     rows, models = [], []
-    with ctx.hugepages(table_mb(certs)) as huge:
+    with ctx.hugepages(max(table_mb(certs), SHARE_LEAST_MB * (last_cpu() + 1))) as huge:
         for scans in (1, SCANS_MAX):
             rows.append(measured(ctx, certs, scans, rounds, huge))
         ceiling = bandwidth(ctx, certs, huge)
@@ -67,7 +69,7 @@ def bandwidth(ctx, certs, huge):
 
     def lines_per_s(cpus):
         # Each has a share of the memory, so that together they reach all of it.
-        share = max(8, size_mb // len(cpus)) // 2 * 2
+        share = max(SHARE_LEAST_MB, size_mb // len(cpus)) // 2 * 2
         runs = [ctx.spawn([program, share, where, reads], cpus={cpu}) for cpu in cpus]
         got = []
         for one in runs:
