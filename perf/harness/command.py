@@ -173,7 +173,9 @@ def unwritable(args):
             pathlib.Path(args.charts).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return f"--charts {args.charts}: {error.strerror}; name a directory that can be made"
-    where = pathlib.Path(args.json or "-").absolute().parent
+    if args.json in (None, "-"):
+        return None
+    where = pathlib.Path(args.json).absolute().parent
     if not os.access(where, os.W_OK | os.X_OK):
         return f"--json {args.json}: {where} is not a directory that can be written to"
     return None

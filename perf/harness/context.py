@@ -136,7 +136,8 @@ class Context:
 
     def rounds(self, variants, rounds_cnt=None, measure=None):
         """numbers.rounds() with progress: what --rounds says, else 5 rounds, 1 when quick."""
-        return numbers.rounds(variants, self.rounds_cnt or rounds_cnt or self.pick(5, 1), measure, self.progress)
+        cnt = self.rounds_cnt or rounds_cnt or self.pick(5, 1)
+        return numbers.rounds(variants, cnt, measure, self.progress)
 
     def progress(self, text):
         """Where the run is, on stderr if that is a terminal. None ends the line."""

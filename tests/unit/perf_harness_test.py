@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
@@ -366,6 +367,18 @@ def run(ctx):
         self.assertEqual(status, 0)
         self.assertEqual(json.loads(out)["rows"], [{"n": 100}])
         self.assertIn("bar enough", err)
+
+    def test_results_that_cannot_be_written_are_refused_before_measuring(self):
+        for option in (("--json", self.dir / "none" / "r.json"), ("--charts", "/proc/none")):
+            status, out, err = self.perf("good", *option)
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn(str(option[1]), err)
+
+    def test_without_a_file_to_write_nothing_has_to_be_writable(self):
+        with unittest.mock.patch("os.access", return_value=False):
+            self.assertEqual(self.perf("good")[0], 0)
+            self.assertEqual(self.perf("good", "--json", "-")[0], 0)
+            self.assertEqual(self.perf("good", "--json", self.dir / "r.json")[0], 2)
 
     def test_a_suite_that_breaks_says_why_and_writes_nothing(self):
         status, _, err = self.perf("broken", "--json", self.dir / "r.json")
