@@ -26,31 +26,22 @@ struct thread {
 	uint32_t worker_cnt;
 	uint32_t rounds;
 	double tsc_hz;
-	uint64_t passes;          /* over the pool, in one turn */
 	double alone[ROUNDS_MAX]; /* scans a second */
 	double together[ROUNDS_MAX];
 };
 
-/* One turn: scans a second of this worker if it runs in it. New tokens for every pass are minted
- * outside the time; all threads wait for each other, so that no one mints while another is
+/* One turn: scans a second of this worker if it runs in it. The whole pool once, with new tokens
+ * that are minted outside the time; all threads wait for each other, so that no one mints while another is
  * measured. */
 static double measure(struct thread *t, bool run)
 {
-	uint64_t cycles = 0;
-
-	for (uint64_t p = 0; p < t->passes; p++) {
-		if (pthread_barrier_wait(t->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
-			vl_tick(t->w.site);
-		pthread_barrier_wait(t->barrier);
-		if (run)
-			vl_mint(&t->w);
-		pthread_barrier_wait(t->barrier);
-		if (run)
-			cycles += vl_run(&t->w);
-	}
-	if (!run)
-		return 0;
-	return (double)(t->passes * t->w.scan_cnt) * t->tsc_hz / (double)cycles;
+	if (pthread_barrier_wait(t->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
+		vl_tick(t->w.site);
+	pthread_barrier_wait(t->barrier);
+	if (run)
+		vl_mint(&t->w);
+	pthread_barrier_wait(t->barrier);
+	return run ? (double)t->w.scan_cnt * t->tsc_hz / (double)vl_run(&t->w) : 0;
 }
 
 static void *thread_main(void *arg)
@@ -62,7 +53,8 @@ static void *thread_main(void *arg)
 		for (uint32_t i = 0; i < t->worker_cnt; i++) {
 			double got = measure(t, i == t->cpu);
 
-			t->alone[r] = i == t->cpu ? got : t->alone[r];
+			if (i == t->cpu)
+				t->alone[r] = got;
 		}
 		t->together[r] = measure(t, true);
 	}
@@ -103,10 +95,9 @@ static const char usage[] =
 	"figures are medians of the rounds, the ratio that of the rounds' own ratios.\n"
 	"\n"
 	"  --workers N    workers, on cores 0 to N - 1 (2)\n"
-	"  --rounds N     rounds (5)\n"
-	"  --passes N     passes over the pool in a turn (1)\n";
+	"  --rounds N     rounds (5)\n";
 
-static void run(struct vl_conf *conf, uint32_t worker_cnt, uint32_t rounds, uint64_t passes)
+static void run(struct vl_conf *conf, uint32_t worker_cnt, uint32_t rounds)
 {
 	static struct thread threads[WORKERS_MAX];
 	pthread_barrier_t barrier;
@@ -120,7 +111,6 @@ static void run(struct vl_conf *conf, uint32_t worker_cnt, uint32_t rounds, uint
 		threads[i].cpu = i;
 		threads[i].worker_cnt = worker_cnt;
 		threads[i].rounds = rounds;
-		threads[i].passes = passes;
 		threads[i].tsc_hz = tsc_hz;
 		threads[i].barrier = &barrier;
 	}
@@ -137,18 +127,17 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"certs",    1, NULL, 0},
-		{"scans",      1, NULL, 0},
-		{"burst",          1, NULL, 0},
+                {"scans",      1, NULL, 0},
+                {"burst",          1, NULL, 0},
 		{"pool",    1, NULL, 0},
-		{"gateways",         1, NULL, 0},
-		{"table",    1, NULL, 0},
+                {"gateways",         1, NULL, 0},
+                {"table",    1, NULL, 0},
 		{"seal",      1, NULL, 0},
-		{"token",          1, NULL, 0},
-		{"rounds",      1, NULL, 'r'},
+                {"token",          1, NULL, 0},
+                {"rounds",      1, NULL, 'r'},
 		{"workers",         1, NULL, 'w'},
-		{"passes", 1, NULL, 'p'},
-		{"help",      0, NULL, 'h'},
-		{0         }
+                {"help", 0, NULL, 'h'},
+                {0     }
         };
 	struct vl_conf conf = {.cert_cnt = 1000000,
 			       .pool_scan_cnt = 131072,
@@ -157,7 +146,6 @@ int main(int argc, char **argv)
 			       .gateway_cnt = 256,
 			       .token_variant = -1};
 	uint32_t worker_cnt = 2, rounds = 5;
-	uint64_t passes = 1;
 	int opt, idx = 0;
 
 	while ((opt = getopt_long(argc, argv, "", options, &idx)) != -1) {
@@ -167,13 +155,11 @@ int main(int argc, char **argv)
 			rounds = (uint32_t)bench_number("rounds", optarg, 1, ROUNDS_MAX);
 		} else if (opt == 'w') {
 			worker_cnt = (uint32_t)bench_number("workers", optarg, 1, WORKERS_MAX);
-		} else if (opt == 'p') {
-			passes = bench_number("passes", optarg, 1, 1000);
 		} else {
 			fprintf(opt == 'h' ? stdout : stderr, "%s%s", usage, vl_usage);
 			return opt == 'h' ? 0 : 2;
 		}
 	}
-	run(&conf, worker_cnt, rounds, passes);
+	run(&conf, worker_cnt, rounds);
 	return 0;
 }

@@ -25,6 +25,8 @@
 
 struct surge {
 	const char *key_path;
+	const char *go_path; /* wait for this file; NULL: do not */
+	bool list;           /* ids only */
 	uint16_t port;
 	uint64_t first;     /* number of the first certificate: another for each run */
 	uint64_t cert_cnt;  /* in all */
@@ -138,12 +140,12 @@ static void answer_read(struct surge *s, uint32_t idx)
 	s->segments[idx].stored_ns = clock_ns(CLOCK_REALTIME);
 }
 
-static void sleep_until(clockid_t clock, uint64_t ns)
+static void sleep_until(uint64_t monotonic_ns)
 {
-	struct timespec ts = {.tv_sec = (time_t)(ns / 1000000000u),
-			      .tv_nsec = (long)(ns % 1000000000u)};
+	struct timespec ts = {.tv_sec = (time_t)(monotonic_ns / 1000000000u),
+			      .tv_nsec = (long)(monotonic_ns % 1000000000u)};
 
-	(void)clock_nanosleep(clock, TIMER_ABSTIME, &ts, NULL);
+	(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
 }
 
 /* The next interval of the clock that is ours begins. @return when, in monotonic time. */
@@ -156,7 +158,7 @@ static uint64_t wait_for_phase(const struct surge *s)
 
 		next += next % 2 != s->phase;
 		start_ns += next * s->every_ns - wall_ns;
-		sleep_until(CLOCK_MONOTONIC, start_ns);
+		sleep_until(start_ns);
 	}
 	return start_ns;
 }
@@ -194,7 +196,7 @@ static void push_all(struct surge *s, uint64_t start_ns)
 			/* A batch is due when its last certificate is there to be signed. */
 			double pushing_ns = (double)(i + 1) * s->batch_cnt / s->rate * 1e9;
 
-			sleep_until(CLOCK_MONOTONIC, after(s, start_ns, pushing_ns));
+			sleep_until(after(s, start_ns, pushing_ns));
 		}
 		pl_push_frame_write(frame, (uint32_t)s->segments[i].size);
 		s->segments[i].sent_ns = clock_ns(CLOCK_REALTIME);
@@ -260,7 +262,8 @@ static const char usage[] =
 	"  --sample N     tell when the answer came that every N-th was stored\n"
 	"  --go FILE      wait for this file, once all is signed: \"signed\" is said then\n";
 
-int main(int argc, char **argv)
+/* @return -1 to go on, or the exit status. */
+static int args_parse(struct surge *s, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"key",   1, NULL, 'k'},
@@ -277,71 +280,78 @@ int main(int argc, char **argv)
 		{"help",   0, NULL, 'h'},
 		{0      }
         };
-	struct surge s = {.batch_cnt = PL_FEED_RECORDS_MAX};
-	const char *go_path = NULL;
-	struct pl_feed_pos pos;
-	uint64_t start_ns;
-	double begin_s;
-	bool list = false;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
 		case 'k':
-			s.key_path = optarg;
+			s->key_path = optarg;
 			break;
 		case 'p':
-			s.port = (uint16_t)bench_number("port", optarg, 1, 65535);
+			s->port = (uint16_t)bench_number("port", optarg, 1, 65535);
 			break;
 		case 'c':
-			s.cert_cnt = bench_number("certs", optarg, 1, 1ull << 32);
+			s->cert_cnt = bench_number("certs", optarg, 1, 1ull << 32);
 			break;
 		case 'r':
-			s.rate = (double)bench_number("rate", optarg, 1, 1ull << 32);
+			s->rate = (double)bench_number("rate", optarg, 1, 1ull << 32);
 			break;
 		case 'e':
-			s.every_ns = bench_number("every", optarg, 1, 3600) * 1000000000u;
+			s->every_ns = bench_number("every", optarg, 1, 3600) * 1000000000u;
 			break;
 		case 'P':
-			s.phase = (uint32_t)bench_number("phase", optarg, 0, 1);
+			s->phase = (uint32_t)bench_number("phase", optarg, 0, 1);
 			break;
 		case 'b':
-			s.batch_cnt =
+			s->batch_cnt =
 				(uint32_t)bench_number("batch", optarg, 1, PL_FEED_RECORDS_MAX);
 			break;
 		case 'f':
-			s.first = bench_number("first", optarg, 0, 1ull << 40);
+			s->first = bench_number("first", optarg, 0, 1ull << 40);
 			break;
 		case 's':
-			s.sample = (uint32_t)bench_number("sample", optarg, 1, 1u << 30);
+			s->sample = (uint32_t)bench_number("sample", optarg, 1, 1u << 30);
 			break;
 		case 'l':
-			list = true;
+			s->list = true;
 			break;
 		case 'g':
-			go_path = optarg;
+			s->go_path = optarg;
 			break;
 		default:
 			fputs(usage, opt == 'h' ? stdout : stderr);
 			return opt == 'h' ? 0 : 2;
 		}
 	}
-	if (s.cert_cnt == 0 || (!list && (s.key_path == NULL || s.port == 0)) ||
-	    (list && s.sample == 0) || (s.every_ns != 0 && s.rate == 0) ||
-	    (s.phase != 0 && s.every_ns == 0)) {
+	if (s->cert_cnt == 0 || (!s->list && (s->key_path == NULL || s->port == 0)) ||
+	    (s->list && s->sample == 0) || (s->every_ns != 0 && s->rate == 0) ||
+	    (s->phase != 0 && s->every_ns == 0)) {
 		fputs(usage, stderr);
 		return 2;
 	}
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct surge s = {.batch_cnt = PL_FEED_RECORDS_MAX};
+	struct pl_feed_pos pos;
+	uint64_t start_ns;
+	double begin_s;
+	int rc = args_parse(&s, argc, argv);
+
+	if (rc >= 0)
+		return rc;
 	if (sodium_init() < 0)
 		bench_die("libsodium", "cannot start");
-	for (uint64_t k = 0; list && k < s.cert_cnt; k += s.sample)
+	for (uint64_t k = 0; s.list && k < s.cert_cnt; k += s.sample)
 		printf("0x%016" PRIx64 "\n", cert_id(s.first + k));
-	if (list)
+	if (s.list)
 		return 0;
 	connect_to(&s, &pos);
 	segments_make(&s, &pos);
 	fprintf(stderr, "signed\n");
-	while (go_path != NULL && access(go_path, F_OK) != 0)
+	while (s.go_path != NULL && access(s.go_path, F_OK) != 0)
 		(void)usleep(1000);
 	start_ns = wait_for_phase(&s);
 	begin_s = (double)clock_ns(CLOCK_REALTIME) / 1e9;
