@@ -7,7 +7,7 @@
 static void start(struct intervals *iv, uint64_t from_s, uint64_t from_tsc)
 {
 	memset(iv->now, 0, sizeof(*iv->now));
-	iv->now->from_s = from_s;
+	iv->now->figures.from_s = from_s;
 	iv->now->from_tsc = from_tsc;
 	iv->next_tsc = from_tsc + iv->every_s * iv->clock->hz;
 }
@@ -15,17 +15,12 @@ static void start(struct intervals *iv, uint64_t from_s, uint64_t from_tsc)
 /* All its answers have come. */
 static void keep(struct intervals *iv, struct interval_open *one)
 {
-	static const double shares[3] = {0.5, 0.99, 0.999};
 	struct interval *out = &one->figures;
 
 	if (iv->cnt == iv->list_size)
 		return;
-	for (uint32_t i = 0; i < 3; i++)
-		out->us[i] =
-			(double)latency_at(&one->latency, shares[i]) * iv->clock->ns_per_tsc / 1e3;
-	out->us[3] = (double)one->latency.max * iv->clock->ns_per_tsc / 1e3;
+	latency_us(&one->latency, iv->clock->ns_per_tsc, out->us);
 	out->samples = one->latency.cnt;
-	out->from_s = one->from_s;
 	iv->list[iv->cnt++] = *out;
 }
 
@@ -81,14 +76,14 @@ void intervals_roll(struct intervals *iv, const struct load_stats *stats, uint64
 	iv->now = iv->before;
 	iv->before = over;
 	iv->has_before = true;
-	start(iv, over->from_s + iv->every_s, iv->next_tsc);
+	start(iv, over->figures.from_s + iv->every_s, iv->next_tsc);
 	if (PL_LIKELY(now_tsc < iv->next_tsc))
 		return;
 	/* We were not running for a whole interval, or for more: these are not kept, and what was
 	 * due in them counts where we were stopped. */
 	uint64_t missed = (now_tsc - iv->now->from_tsc) / (iv->every_s * iv->clock->hz);
 
-	start(iv, iv->now->from_s + missed * iv->every_s,
+	start(iv, iv->now->figures.from_s + missed * iv->every_s,
 	      iv->now->from_tsc + missed * iv->every_s * iv->clock->hz);
 }
 

@@ -20,14 +20,13 @@ struct interval {
 	uint64_t from_s; /* wall clock */
 	uint64_t answered;
 	uint64_t samples; /* latencies; us is 0 without */
-	double us[4];     /* p50 p99 p99.9 max */
+	double us[LATENCY_QUANTILE_CNT];
 	uint64_t stalls;
 	uint64_t stalled_us;
 };
 
 /* One that is not over, or whose last answers may still come. */
 struct interval_open {
-	uint64_t from_s;
 	uint64_t from_tsc;
 	struct interval figures;
 	struct latency latency; /* TSC cycles */

@@ -65,4 +65,26 @@ static inline uint64_t latency_at(const struct latency *l, double share)
 	return l->max;
 }
 
+/* Q(name, share) */
+#define LATENCY_QUANTILES(Q) \
+	Q("p50", 0.5)        \
+	Q("p99", 0.99)       \
+	Q("p99.9", 0.999)    \
+	Q("max", 1)
+#define LATENCY_QUANTILE_CNT 4u
+
+/** Microseconds of each, of values in units of so many nanoseconds. */
+static inline void latency_us(const struct latency *l, double ns_per_unit,
+			      double us[LATENCY_QUANTILE_CNT])
+{
+	static const double shares[LATENCY_QUANTILE_CNT] = {
+#define Q(name, share) share,
+		LATENCY_QUANTILES(Q)
+#undef Q
+	};
+
+	for (uint32_t i = 0; i < LATENCY_QUANTILE_CNT; i++)
+		us[i] = (double)latency_at(l, shares[i]) * ns_per_unit / 1e3;
+}
+
 #endif

@@ -10,20 +10,16 @@ struct figures {
 	double scans_per_s;
 	double sent_per_s;
 	double lost_share;
-	double us[4]; /* p50 p99 p99.9 max */
+	double us[LATENCY_QUANTILE_CNT];
 	double cycles_per_datagram;
 	double cycles_per_scan;
 	double idle_share;
 };
 
-static const struct {
-	const char *name;
-	double share;
-} quantiles[4] = {
-	{"p50",   0.5  },
-        {"p99",   0.99 },
-        {"p99.9", 0.999},
-        {"max",   1    }
+static const char *const quantiles[LATENCY_QUANTILE_CNT] = {
+#define Q(name, share) name,
+	LATENCY_QUANTILES(Q)
+#undef Q
 };
 
 static const struct {
@@ -53,9 +49,7 @@ static struct figures figures_of(const struct pool *pool, const struct run_resul
 	};
 
 	f.scans_per_s = f.datagrams_per_s * pool->scan_cnt;
-	for (uint32_t i = 0; i < 4; i++)
-		f.us[i] = (double)latency_at(&st->latency, quantiles[i].share) *
-			  pool->clock->ns_per_tsc / 1e3;
+	latency_us(&st->latency, pool->clock->ns_per_tsc, f.us);
 	return f;
 }
 
@@ -123,7 +117,7 @@ static void print_words(const struct load_args *args, const struct pool *pool,
 		printf("unsent:    %" PRIu64 " datagrams that were due\n", r->unsent);
 	printf("latency:  ");
 	for (uint32_t i = 0; i < 4; i++)
-		printf(" %s %.1f us%s", quantiles[i].name, f.us[i], i < 3 ? "," : "\n");
+		printf(" %s %.1f us%s", quantiles[i], f.us[i], i < 3 ? "," : "\n");
 	printf("verdicts:  %" PRIu64 " compared, %" PRIu64 " wrong, %" PRIu64 " unknown\n",
 	       st->checked, st->wrong, st->unknown);
 	if (r->has_telemetry)
@@ -153,12 +147,12 @@ static json_t *verdict_list(const struct load_stats *st)
 	return list;
 }
 
-static json_t *latency_object(const struct figures *f, uint64_t samples)
+static json_t *latency_object(const double us[LATENCY_QUANTILE_CNT], uint64_t samples)
 {
 	json_t *j = json_object();
 
 	for (uint32_t i = 0; i < 4; i++)
-		json_object_set_new(j, quantiles[i].name, json_real(f->us[i]));
+		json_object_set_new(j, quantiles[i], json_real(us[i]));
 	json_object_set_new(j, "samples", json_integer((json_int_t)samples));
 	return j;
 }
@@ -169,17 +163,14 @@ static json_t *intervals_list(const struct intervals *iv)
 
 	for (uint32_t i = 0; i < iv->cnt; i++) {
 		const struct interval *one = &iv->list[i];
-		json_t *us = json_object();
 
-		for (uint32_t q = 0; q < 4; q++)
-			json_object_set_new(us, quantiles[q].name, json_real(one->us[q]));
-		json_object_set_new(us, "samples", json_integer((json_int_t)one->samples));
 		json_array_append_new(
 			list, json_pack("{s:I, s:I, s:f, s:o, s:I, s:I}", "from_s",
 					(json_int_t)one->from_s, "seconds", (json_int_t)iv->every_s,
 					"datagrams_per_s", (double)one->answered / iv->every_s,
-					"latency_us", us, "stalls", (json_int_t)one->stalls,
-					"stalled_us", (json_int_t)one->stalled_us));
+					"latency_us", latency_object(one->us, one->samples),
+					"stalls", (json_int_t)one->stalls, "stalled_us",
+					(json_int_t)one->stalled_us));
 	}
 	return list;
 }
@@ -247,7 +238,7 @@ static void print_json(const struct load_args *args, const struct pool *pool,
 	json_object_set_new(j, "unsent", json_integer((json_int_t)r->unsent));
 	json_object_set_new(j, "wrong_verdicts", json_integer((json_int_t)st->wrong));
 	json_object_set_new(j, "unknown_verdicts", json_integer((json_int_t)st->unknown));
-	json_object_set_new(j, "latency_us", latency_object(&f, st->latency.cnt));
+	json_object_set_new(j, "latency_us", latency_object(f.us, st->latency.cnt));
 	json_object_set_new(j, "verdicts", verdict_list(st));
 	json_object_set_new(j, "states", states_object(st));
 	json_object_set_new(j, "appliance", appliance_object(r, &f));
