@@ -51,13 +51,13 @@ static inline void pl_prefetch(const void *p)
 	__builtin_prefetch(p, 0, 3);
 }
 
-/** For a line that will be written soon. */
 /** Into the second-level cache, which can wait for more lines at once than the first. */
 static inline void pl_prefetch_far(const void *p)
 {
 	__builtin_prefetch(p, 0, 2);
 }
 
+/** For a line that will be written soon. */
 static inline void pl_prefetch_w(const void *p)
 {
 	__builtin_prefetch(p, 1, 3);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Certificates as lines of CSV: ids in both forms, columns in any order, and files with bad
+ * lines. */
 #include "registry/pl_cert_csv.h"
 
 #include <errno.h>

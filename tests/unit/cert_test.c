@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* A certificate's facts in one word: each field at its bits, as segments have them. */
 #include "cert/pl_cert.h"
 
 #include <setjmp.h>

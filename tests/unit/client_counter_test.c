@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-
+/* The counter in a client's file: never given twice, whatever dies, shares it or sets the clock
+ * back. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

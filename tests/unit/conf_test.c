@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Files of configuration, their form alone: sections, keys, units, paths, and errors with lines. */
 #include "conf/pl_conf.h"
 
 #include <errno.h>

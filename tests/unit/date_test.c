@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Days and dates, each held against the C library. */
 #include "base/pl_date.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Segments joined: the last record of a certificate is what holds. */
 #include "feed/pl_feed_net.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Segments: the writer and the checker against each other, and everything that must be refused. */
 #include "feed/pl_feed.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Key files of each kind: valid, of another kind, cut, and bad. */
 #include "keys/pl_keys.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-
+/* What the load keeps of each interval of the wall clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-
+/* What the load does before it sends: options, mixes, classes of latency, telemetry's answers. */
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>

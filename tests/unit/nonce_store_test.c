@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* The mark that keeps reply nonces from being given twice: restarts, damage, disks that fail. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

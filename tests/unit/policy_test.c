@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Rules at their boundaries, and policy files: the shipped one, ranges, contradictions. */
 #include "policy/pl_policy.h"
 
 #include <errno.h>

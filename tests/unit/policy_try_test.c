@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* What another policy would change, told before it holds. */
 #include "policy/pl_policy_try.h"
 
 #include <errno.h>

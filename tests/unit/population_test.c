@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* The certificates that are made for tests and load profiles: pinned, never repeated, in the
+ * shares of the real doses. */
 #include "population/pl_population.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* A pass as a QR code: PNG, terminal, and what has no code. */
 #include "qr/pl_qr.h"
 
 #include <errno.h>

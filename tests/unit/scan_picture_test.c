@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-
+/* A pass read back from pictures: whole, cut, bent, and hostile. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Seals of every engine: published vectors, and libsodium as the oracle. */
 #include "seal/pl_seal.h"
 
 #include <errno.h>

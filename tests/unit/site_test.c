@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* The site file: every key, its defaults, its errors, and what a reload may change. */
 #include "site/pl_site.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Counters of a worker: every drop has its name, and a published copy is whole. */
 #include "stats/pl_stats.h"
 
 #include <ctype.h>

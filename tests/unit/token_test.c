@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* A pass's token in every variant of the lanes: libsodium is the oracle. */
 #include "token/pl_token.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Waivers: opened as sealed, no bit turned, replaced and dropped. */
 #include "waiver/pl_waiver.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Datagrams byte by byte: offsets, sizes, counts that lie, and the names of verdicts. */
 #include "wire/pl_wire.h"
 
 #include <setjmp.h>
