@@ -124,6 +124,17 @@ static bool to_real(const char *text, double min, double max, double *out)
 	return end != text && *end == '\0' && isfinite(*out) && *out >= min && *out <= max;
 }
 
+/* Seconds, as a number of milliseconds. */
+static bool to_ms(const char *text, uint32_t min, uint32_t max, uint32_t *out)
+{
+	double s;
+
+	if (!to_real(text, 0, max, &s))
+		return false;
+	*out = (uint32_t)lround(s * 1000);
+	return fabs(s * 1000 - *out) < 1e-6 && *out >= min && *out <= max;
+}
+
 static bool to_ip(const char *text, bool *is_ip6, uint8_t ip[16])
 {
 	*is_ip6 = strchr(text, ':') != NULL;
@@ -276,7 +287,9 @@ static const char *parse_what(struct load_args *a, int opt, const char *v, char 
 	case OPT_WARMUP:
 		return to_real(v, 0, 3600, &a->warmup_s) ? NULL : "want 0 .. 3600";
 	case OPT_INTERVAL:
-		return to_u32(v, 1, 3600, &a->interval_s) ? NULL : "want 1 .. 3600 seconds";
+		return to_ms(v, 10, 3600000, &a->interval_ms)
+			       ? NULL
+			       : "want 0.01 .. 3600 seconds, in whole milliseconds";
 	case OPT_CHECK_SHARE:
 		return to_real(v, 0.001, 1, &a->check_share) ? NULL : "want a share, 0.001 .. 1";
 	case OPT_SEAL:

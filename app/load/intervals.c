@@ -4,12 +4,17 @@
 
 #include <errno.h>
 
-static void start(struct intervals *iv, uint64_t from_s, uint64_t from_tsc)
+static uint64_t every_tsc(const struct intervals *iv)
+{
+	return iv->clock->hz * iv->every_ms / 1000;
+}
+
+static void start(struct intervals *iv, uint64_t from_ms, uint64_t from_tsc)
 {
 	memset(iv->now, 0, sizeof(*iv->now));
-	iv->now->figures.from_s = from_s;
+	iv->now->figures.from_ms = from_ms;
 	iv->now->from_tsc = from_tsc;
-	iv->next_tsc = from_tsc + iv->every_s * iv->clock->hz;
+	iv->next_tsc = from_tsc + every_tsc(iv);
 }
 
 /* All its answers have come. */
@@ -24,12 +29,13 @@ static void keep(struct intervals *iv, struct interval_open *one)
 	iv->list[iv->cnt++] = *out;
 }
 
-int intervals_open(struct intervals *iv, uint32_t every_s, double seconds, struct load_clock *clock)
+int intervals_open(struct intervals *iv, uint32_t every_ms, double seconds,
+		   struct load_clock *clock)
 {
-	*iv = (struct intervals){.every_s = every_s, .clock = clock};
-	if (every_s == 0)
+	*iv = (struct intervals){.every_ms = every_ms, .clock = clock};
+	if (every_ms == 0)
 		return 0;
-	iv->list_size = (uint32_t)(seconds / every_s) + 1;
+	iv->list_size = (uint32_t)(seconds * 1000 / every_ms) + 1;
 	iv->list = calloc(iv->list_size, sizeof(*iv->list));
 	iv->now = calloc(1, sizeof(*iv->now));
 	iv->before = calloc(1, sizeof(*iv->before));
@@ -50,16 +56,16 @@ void intervals_close(struct intervals *iv)
 
 void intervals_begin(struct intervals *iv, uint64_t now_tsc)
 {
-	uint64_t wall_ns, first_s, wait_ns;
+	uint64_t wall_ns, first_ms, wait_ns;
 
-	if (iv->every_s == 0)
+	if (iv->every_ms == 0)
 		return;
 	wall_ns = load_clock_wall_ns(iv->clock, now_tsc);
-	first_s = (wall_ns / 1000000000u / iv->every_s + 1) * iv->every_s;
-	wait_ns = first_s * 1000000000u - wall_ns;
+	first_ms = (wall_ns / 1000000u / iv->every_ms + 1) * iv->every_ms;
+	wait_ns = first_ms * 1000000u - wall_ns;
 	iv->cnt = 0;
 	iv->has_before = false;
-	start(iv, first_s, now_tsc + (uint64_t)((double)wait_ns / iv->clock->ns_per_tsc));
+	start(iv, first_ms, now_tsc + (uint64_t)((double)wait_ns / iv->clock->ns_per_tsc));
 	iv->stalls = iv->stalled_us = 0;
 }
 
@@ -76,20 +82,20 @@ void intervals_roll(struct intervals *iv, const struct load_stats *stats, uint64
 	iv->now = iv->before;
 	iv->before = over;
 	iv->has_before = true;
-	start(iv, over->figures.from_s + iv->every_s, iv->next_tsc);
+	start(iv, over->figures.from_ms + iv->every_ms, iv->next_tsc);
 	if (PL_LIKELY(now_tsc < iv->next_tsc))
 		return;
 	/* We were not running for a whole interval, or for more: these are not kept, and what was
 	 * due in them counts where we were stopped. */
-	uint64_t missed = (now_tsc - iv->now->from_tsc) / (iv->every_s * iv->clock->hz);
+	uint64_t missed = (now_tsc - iv->now->from_tsc) / every_tsc(iv);
 
-	start(iv, iv->now->figures.from_s + missed * iv->every_s,
-	      iv->now->from_tsc + missed * iv->every_s * iv->clock->hz);
+	start(iv, iv->now->figures.from_ms + missed * iv->every_ms,
+	      iv->now->from_tsc + missed * every_tsc(iv));
 }
 
 void intervals_end(struct intervals *iv)
 {
-	if (iv->every_s != 0 && iv->has_before)
+	if (iv->every_ms != 0 && iv->has_before)
 		keep(iv, iv->before);
 	iv->has_before = false;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * Figures of each so many seconds of the wall clock, beside those of the whole run: when it was that
+ * Figures of each so many milliseconds of the wall clock, beside those of the whole run: when it was that
  * something happened. They begin at multiples of the interval since 1970-01-01 UTC, so that other
  * programs on the machine know them without a word between them; only whole ones are kept.
  *
@@ -17,7 +17,7 @@
 #include "load.h"
 
 struct interval {
-	uint64_t from_s; /* wall clock */
+	uint64_t from_ms; /* wall clock */
 	uint64_t answered;
 	uint64_t samples; /* latencies; us is 0 without */
 	double us[LATENCY_QUANTILE_CNT];
@@ -33,7 +33,7 @@ struct interval_open {
 };
 
 struct intervals {
-	uint32_t every_s; /* 0: none are kept */
+	uint32_t every_ms; /* 0: none are kept */
 	uint32_t cnt;
 	uint32_t list_size;
 	struct interval *list;
@@ -44,8 +44,8 @@ struct intervals {
 	struct interval_open *now, *before;
 };
 
-/** Room for every interval of so many seconds. @return 0 or -ENOMEM; every_s 0 needs none. */
-PL_MUST_USE int intervals_open(struct intervals *iv, uint32_t every_s, double seconds,
+/** Room for every interval in so many seconds. @return 0 or -ENOMEM; every_ms 0 needs none. */
+PL_MUST_USE int intervals_open(struct intervals *iv, uint32_t every_ms, double seconds,
 			       struct load_clock *clock);
 void intervals_close(struct intervals *iv);
 
@@ -60,21 +60,21 @@ void intervals_end(struct intervals *iv);
 static inline void intervals_turn(struct intervals *iv, const struct load_stats *stats,
 				  uint64_t now_tsc)
 {
-	if (PL_UNLIKELY(iv->every_s != 0 && now_tsc >= iv->next_tsc))
+	if (PL_UNLIKELY(iv->every_ms != 0 && now_tsc >= iv->next_tsc))
 		intervals_roll(iv, stats, now_tsc);
 }
 
 /** An answer came now. */
 static inline void intervals_answer(struct intervals *iv, uint64_t now_tsc)
 {
-	if (PL_UNLIKELY(iv->every_s != 0) && now_tsc >= iv->now->from_tsc)
+	if (PL_UNLIKELY(iv->every_ms != 0) && now_tsc >= iv->now->from_tsc)
 		iv->now->figures.answered++;
 }
 
 /** It was opened, and its datagram had been due then. */
 static inline void intervals_latency(struct intervals *iv, uint64_t due_tsc, uint64_t now_tsc)
 {
-	if (PL_LIKELY(iv->every_s == 0))
+	if (PL_LIKELY(iv->every_ms == 0))
 		return;
 	if (due_tsc >= iv->now->from_tsc)
 		latency_add(&iv->now->latency, now_tsc - due_tsc);

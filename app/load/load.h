@@ -63,7 +63,7 @@ struct load_args {
 	uint32_t outstanding; /* closed loop */
 	double seconds;
 	double warmup_s;
-	uint32_t interval_s; /* 0: figures of the whole only */
+	uint32_t interval_ms; /* 0: figures of the whole only */
 	double check_share;
 	enum pl_seal_engine seal_engine;
 	bool json;

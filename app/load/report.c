@@ -81,19 +81,21 @@ static void print_verdicts(const struct load_stats *st)
 
 static void print_intervals(const struct intervals *iv)
 {
-	if (iv->every_s == 0)
+	double every_s = iv->every_ms / 1e3;
+
+	if (iv->every_ms == 0)
 		return;
 	if (iv->cnt == 0)
-		printf("intervals: none of %u s was whole in this run\n", iv->every_s);
+		printf("intervals: none of %g s was whole in this run\n", every_s);
 	else
-		printf("\n%-12s %14s %10s %10s %10s %10s %8s\n", "from, UTC s", "datagrams/s",
+		printf("\n%-14s %14s %10s %10s %10s %10s %8s\n", "from, UTC s", "datagrams/s",
 		       "p50 us", "p99 us", "p99.9 us", "max us", "stalls");
 	for (uint32_t i = 0; i < iv->cnt; i++) {
 		const struct interval *one = &iv->list[i];
 
-		printf("%-12" PRIu64 " %14.0f %10.1f %10.1f %10.1f %10.1f %8" PRIu64 "\n",
-		       one->from_s, (double)one->answered / iv->every_s, one->us[0], one->us[1],
-		       one->us[2], one->us[3], one->stalls);
+		printf("%-14.3f %14.0f %10.1f %10.1f %10.1f %10.1f %8" PRIu64 "\n",
+		       (double)one->from_ms / 1e3, (double)one->answered / every_s, one->us[0],
+		       one->us[1], one->us[2], one->us[3], one->stalls);
 	}
 }
 
@@ -164,13 +166,14 @@ static json_t *intervals_list(const struct intervals *iv)
 	for (uint32_t i = 0; i < iv->cnt; i++) {
 		const struct interval *one = &iv->list[i];
 
-		json_array_append_new(
-			list, json_pack("{s:I, s:I, s:f, s:o, s:I, s:I}", "from_s",
-					(json_int_t)one->from_s, "seconds", (json_int_t)iv->every_s,
-					"datagrams_per_s", (double)one->answered / iv->every_s,
-					"latency_us", latency_object(one->us, one->samples),
-					"stalls", (json_int_t)one->stalls, "stalled_us",
-					(json_int_t)one->stalled_us));
+		json_array_append_new(list,
+				      json_pack("{s:f, s:f, s:f, s:o, s:I, s:I}", "from_s",
+						(double)one->from_ms / 1e3, "seconds",
+						iv->every_ms / 1e3, "datagrams_per_s",
+						(double)one->answered / (iv->every_ms / 1e3),
+						"latency_us", latency_object(one->us, one->samples),
+						"stalls", (json_int_t)one->stalls, "stalled_us",
+						(json_int_t)one->stalled_us));
 	}
 	return list;
 }
@@ -244,7 +247,7 @@ static void print_json(const struct load_args *args, const struct pool *pool,
 	json_object_set_new(j, "appliance", appliance_object(r, &f));
 	if (args->await_path != NULL)
 		json_object_set_new(j, "await", await_object(&pool->await));
-	if (args->interval_s != 0)
+	if (args->interval_ms != 0)
 		json_object_set_new(j, "intervals", intervals_list(&r->intervals));
 	json_object_set_new(j, "load_busy_share", json_real(r->load_busy));
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(counters); i++)

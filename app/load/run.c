@@ -276,7 +276,7 @@ int run_load(struct pool *pool, const struct load_args *args, struct run_result 
 	int rc;
 
 	memset(out, 0, sizeof(*out));
-	rc = intervals_open(&out->intervals, args->interval_s, args->seconds, pool->clock);
+	rc = intervals_open(&out->intervals, args->interval_ms, args->seconds, pool->clock);
 	if (rc != 0) {
 		snprintf(error, error_size, "--interval: out of memory");
 		return rc;

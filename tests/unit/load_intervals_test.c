@@ -8,11 +8,11 @@
 
 #include "load/intervals.h"
 
-#define HZ      2500000000ull /* 2.5 cycles a nanosecond */
-#define EVERY_S 5u
-#define WALL_S  1000003ull /* two seconds before a multiple */
-#define TSC0    7777ull
-#define MS      2500000ull /* in cycles */
+#define HZ       2500000000ull /* 2.5 cycles a nanosecond */
+#define EVERY_MS 5000u
+#define WALL_S   1000003ull /* two seconds before a multiple */
+#define TSC0     7777ull
+#define MS       2500000ull /* in cycles */
 
 volatile sig_atomic_t load_stop;
 
@@ -26,7 +26,7 @@ static int setup(void **state)
 	clock_s = (struct load_clock){
 		.hz = HZ, .tsc0 = TSC0, .wall_ns0 = WALL_S * 1000000000, .ns_per_tsc = 0.4};
 	memset(&stats, 0, sizeof(stats));
-	assert_int_equal(intervals_open(&iv, EVERY_S, 60, &clock_s), 0);
+	assert_int_equal(intervals_open(&iv, EVERY_MS, 60, &clock_s), 0);
 	return 0;
 }
 
@@ -72,8 +72,8 @@ static void test_they_begin_at_multiples_and_only_whole_ones_are_kept(void **sta
 	intervals_end(&iv);
 	/* 2 .. 7 s and 7 .. 12 s; not the two seconds before, nor the one after. */
 	assert_int_equal(iv.cnt, 2);
-	assert_int_equal(iv.list[0].from_s, 1000005);
-	assert_int_equal(iv.list[1].from_s, 1000010);
+	assert_int_equal(iv.list[0].from_ms, 1000005000);
+	assert_int_equal(iv.list[1].from_ms, 1000010000);
 	assert_int_equal(iv.list[0].answered, 5000);
 	assert_int_equal(iv.list[1].answered, 5000);
 }
@@ -87,7 +87,7 @@ static void test_a_clock_at_a_multiple_waits_for_the_next(void **state)
 		turn(ms);
 	intervals_end(&iv);
 	assert_int_equal(iv.cnt, 1);
-	assert_int_equal(iv.list[0].from_s, 1000010);
+	assert_int_equal(iv.list[0].from_ms, 1000010000);
 }
 
 static void test_a_latency_counts_where_its_datagram_was_due(void **state)
@@ -173,9 +173,9 @@ static void test_a_stop_over_whole_intervals_leaves_them_out(void **state)
 	turn(27000);
 	intervals_end(&iv);
 	assert_int_equal(iv.cnt, 2);
-	assert_int_equal(iv.list[0].from_s, 1000005);
+	assert_int_equal(iv.list[0].from_ms, 1000005000);
 	assert_true(near(iv.list[0].us[3], 18001000));
-	assert_int_equal(iv.list[1].from_s, 1000025);
+	assert_int_equal(iv.list[1].from_ms, 1000025000);
 	assert_true(near(iv.list[1].us[3], 2000));
 }
 
@@ -187,6 +187,28 @@ static void test_the_list_holds_all_of_the_longest_run(void **state)
 		turn(ms);
 	intervals_end(&iv);
 	assert_int_equal(iv.cnt, 13); /* room for 60 s; what is beyond is not written */
+}
+
+static void test_parts_of_a_second(void **state)
+{
+	struct intervals tenths;
+
+	(void)state;
+	clock_s.wall_ns0 = WALL_S * 1000000000 + 30000000;
+	assert_int_equal(intervals_open(&tenths, 100, 0.45, &clock_s), 0);
+	intervals_begin(&tenths, at(0));
+	for (uint64_t ms = 0; ms <= 450; ms++) {
+		intervals_turn(&tenths, &stats, at(ms));
+		intervals_answer(&tenths, at(ms));
+		intervals_latency(&tenths, at(ms), at(ms));
+	}
+	intervals_end(&tenths);
+	assert_int_equal(tenths.cnt, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(tenths.list[i].from_ms, WALL_S * 1000 + 100 * (i + 1));
+		assert_int_equal(tenths.list[i].answered, 100);
+	}
+	intervals_close(&tenths);
 }
 
 static void test_none_are_kept_unless_asked_for(void **state)
@@ -215,6 +237,7 @@ int main(void)
 		T(test_each_has_its_own_stalls),
 		T(test_a_stop_over_whole_intervals_leaves_them_out),
 		T(test_the_list_holds_all_of_the_longest_run),
+		T(test_parts_of_a_second),
 		T(test_none_are_kept_unless_asked_for),
 	};
 

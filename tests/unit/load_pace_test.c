@@ -43,12 +43,12 @@ static void test_intervals_are_told_beside_the_whole(void **state)
 	const struct intervals *iv = &w->result.intervals;
 	uint64_t sum = 0;
 
-	w->args.interval_s = 1;
+	w->args.interval_ms = 1000;
 	w->args.seconds = 2.2;
 	st = run(w);
 	assert_in_range(iv->cnt, 1, 2);
 	for (uint32_t i = 0; i < iv->cnt; i++) {
-		assert_true(iv->list[i].from_s == iv->list[0].from_s + i);
+		assert_true(iv->list[i].from_ms == iv->list[0].from_ms + 1000 * i);
 		assert_true(iv->list[i].answered > 0);
 		assert_true(iv->list[i].us[0] > 0);
 		sum += iv->list[i].answered;
@@ -63,7 +63,7 @@ static void test_an_echo_is_known_by_its_counter(void **state)
 	const struct load_stats *st;
 
 	w->args.echo = w->fake->echo = true;
-	w->args.interval_s = 1;
+	w->args.interval_ms = 1000;
 	w->args.seconds = 2.2;
 	w->fake->repeat_each = 7;
 	st = run(w);
@@ -148,7 +148,7 @@ static void test_a_share_of_the_replies_is_opened(void **state)
 	const struct load_stats *st;
 
 	w->args.check_share = 0.25;
-	w->args.interval_s = 1;
+	w->args.interval_ms = 1000;
 	w->args.seconds = 2.2;
 	st = run(w);
 	assert_int_equal(st->wrong, 0);

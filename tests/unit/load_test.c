@@ -184,11 +184,13 @@ static void test_options_are_understood(void **state)
 	assert_int_equal(parse(&a, PORT_ARGS COMMON_ARGS
 			       "--seed 9 --as-of 2021-12-13 --part 1/4 --scans 43 --rate 2.5e6 "
 			       "--garbage 0.25 --dst-mac 02:00:00:0a:0b:0c --vlan 7 --flows 64 "
-			       "--mix valid=1,stale=1 --seal libsodium --json --fresh"),
+			       "--mix valid=1,stale=1 --seal libsodium --json --fresh "
+			       "--interval 0.01"),
 			 -1);
 	assert_int_equal(a.flow.dst_ip[3], 1);
 	assert_int_equal(a.flow.src_ip[3], 2);
 	assert_int_equal(a.flow.dst_mac[5], 0x0c);
+	assert_int_equal(a.interval_ms, 10);
 	assert_true(a.dst_mac_given && a.json && a.fresh && !a.flow.is_ip6);
 	assert_int_equal(a.flow.vlan_id, 7);
 	assert_int_equal(a.flow_cnt, 64);
@@ -203,7 +205,9 @@ static void test_options_are_understood(void **state)
 	assert_int_equal(parse(&a, "--sockets [::1]:99 --key-dir d --state-dir s --token-keys t "
 				   "--certs 1"),
 			 -1);
-	assert_int_equal(parse(&a, "--dst-ip fd00::1 --src-ip fd00::2 " COMMON_ARGS), -1);
+	assert_int_equal(
+		parse(&a, "--dst-ip fd00::1 --src-ip fd00::2 --interval 3600 " COMMON_ARGS), -1);
+	assert_int_equal(a.interval_ms, 3600000);
 	assert_true(a.flow.is_ip6);
 }
 
@@ -216,8 +220,10 @@ static void test_wrong_options_are_refused(void **state)
 		"--dst-ip 10.0.0.1 --src-ip fd00::2 " COMMON_ARGS,
 		PORT_ARGS "--sockets 10.0.0.1 " COMMON_ARGS,
 		PORT_ARGS "--interval 0 " COMMON_ARGS,
-		PORT_ARGS "--interval 3601 " COMMON_ARGS,
-		PORT_ARGS "--interval 1.5 " COMMON_ARGS,
+		PORT_ARGS "--interval 3600.001 " COMMON_ARGS,
+		PORT_ARGS "--interval 0.009 " COMMON_ARGS,
+		PORT_ARGS "--interval 0.0105 " COMMON_ARGS,
+		PORT_ARGS "--interval 1s " COMMON_ARGS,
 		PORT_ARGS "--echo " COMMON_ARGS, /* no --dst-mac */
 		PORT_ARGS "--echo --dst-mac 02:00:00:00:00:01 --telemetry t " COMMON_ARGS,
 		"--sockets 10.0.0.1 --echo --dst-mac 02:00:00:00:00:01 " COMMON_ARGS,
