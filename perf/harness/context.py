@@ -16,6 +16,7 @@ import tempfile
 import time
 
 from . import numbers
+from .cores import Cores
 
 _NR_HUGEPAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
 _PR_SET_PDEATHSIG = 1
@@ -108,6 +109,7 @@ class Context:
         self._stack = contextlib.ExitStack()
         self._log_cnt = 0
         self._line_open = False
+        self._cores = None
         self.tmp = None
 
     def __enter__(self):
@@ -229,6 +231,21 @@ class Context:
     def at_end(self, call, *args):
         """Run call(*args) when the suite has ended, last registered first."""
         self._stack.callback(call, *args)
+
+    # --- the machine's other users
+
+    def wait_for_cores(self, cpus):
+        """Wait, for a while, until nobody else is on these cores. Not in a quick run."""
+        if self.quick:
+            return
+        if self._cores is None:
+            command = [self.program("bench_core"), *sorted(cpus)]
+            self._cores = Cores(lambda: [one["adds_per_cycle"] for one in self.run_json(command)])
+        self._cores.wait()
+
+    def cores_rows(self):
+        """How that went, as rows of the results: none if nothing waited."""
+        return [self._cores.row()] if self._cores else []
 
     # --- hugepages
 

@@ -174,8 +174,9 @@ class Peer:
         raise NotImplementedError
 
     def load(self, scans, seconds, *options):
-        """Drive it over memif; the JSON of passline-load, and what share of a core the
-        peer had meanwhile."""
+        """Drive it over memif, once both cores are ours; the JSON of passline-load, and what share
+        of a core the peer had meanwhile."""
+        self.site.ctx.wait_for_cores({0, last_cpu()})
         vdev = f"net_memif0,role=client,socket={self.socket},socket-abstract=no,zero-copy=yes"
         with self.on() as process:
             cpu, wall = cpu_seconds(process.pid), time.monotonic()
@@ -226,6 +227,7 @@ class Sockets:
                         site.config]
 
     def load(self, scans, seconds, *options):
+        self.site.ctx.wait_for_cores({0, last_cpu()})
         process = self.site.ctx.spawn(self.command, "peer_sockets")
         try:
             process.wait_for("ready", 60)

@@ -9,6 +9,8 @@ SMALL = 1_000_000
 # Open loop, as shares of the rate that the closed loop found.
 LOADS = (0.5, 0.9)
 GARBAGE_SHARE = 0.9
+# Of a closed loop each tenth of a second is looked at: see pooled().
+TENTH = ["--interval", 0.1]
 
 
 def run(ctx):
@@ -25,7 +27,8 @@ def run(ctx):
                     if certs == large and scans in (1, 16):
                         floods.append(flood(ctx, appliance, rows[-1]))
     draw(ctx, rows, latencies, large)
-    return rows + latencies + floods, list(bars(rows, latencies, floods, large))
+    return (rows + latencies + floods + ctx.cores_rows(),
+            list(bars(rows, latencies, floods, large)))
 
 
 def median_of(results, *path):
@@ -38,28 +41,43 @@ def median_of(results, *path):
     return numbers.median(values)
 
 
+def rates(one):
+    """Datagrams a second in each tenth of a second; in the whole, if no tenth was whole."""
+    return [part["datagrams_per_s"] for part in one["intervals"]] or [one["datagrams_per_s"]]
+
+
+def pooled(results, figure=lambda one, rate: rate):
+    """The median of a figure over all tenths of a second of all rounds. A core that is half another
+    guest's (its other thread is) has nearly half the rate, for a second or for ten; a mean of two
+    seconds is then neither the one nor the other, and differs from run to run with their shares."""
+    return numbers.median([figure(one, rate) for one in results for rate in rates(one)])
+
+
+def busy_cycles(one, rate):
+    """Of a datagram that is answered, at such a rate."""
+    return one["tsc_hz"] * (1 - one["appliance"]["idle_share"]) / rate
+
+
 def most(ctx, appliance, testpmd, scans):
     """What goes through at most, by a closed loop: the appliance and testpmd in turns."""
     seconds = ctx.pick(2, 0.2)
-    options = ["--outstanding", OUTSTANDING]
+    options = ["--outstanding", OUTSTANDING, *TENTH]
     got = ctx.rounds({"passline": lambda: appliance.load(scans, seconds, *options),
                       "testpmd": lambda: testpmd.load(scans, seconds, *options)})
     ours, theirs = got["passline"], got["testpmd"]
-    datagrams = [one["datagrams_per_s"] for one in ours]
-    echoes = [one["datagrams_per_s"] for one in theirs]
+    rate, echoes, cycles = pooled(ours), pooled(theirs), pooled(ours, busy_cycles)
     return {
         "what": "most", "certs": appliance.site.certs, "scans": scans,
-        "M datagrams/s": numbers.median(datagrams) / 1e6,
-        "M scans/s": numbers.median(datagrams) * scans / 1e6,
-        "spread": numbers.spread(datagrams),
-        "cycles/datagram": median_of(ours, "appliance", "busy_cycles_per_datagram"),
-        "cycles/scan": median_of(ours, "appliance", "busy_cycles_per_scan"),
-        "M datagrams/s busy": numbers.median(
-            [one["tsc_hz"] / one["appliance"]["busy_cycles_per_datagram"] for one in ours]) / 1e6,
+        "M datagrams/s": rate / 1e6,
+        "M scans/s": rate * scans / 1e6,
+        "spread": numbers.spread([one["datagrams_per_s"] for one in ours]),
+        "cycles/datagram": cycles,
+        "cycles/scan": cycles / scans,
+        "M datagrams/s busy": ours[0]["tsc_hz"] / cycles / 1e6,
         "idle share": median_of(ours, "appliance", "idle_share"),
-        "testpmd M/s": numbers.median(echoes) / 1e6,
-        "testpmd spread": numbers.spread(echoes),
-        "of testpmd": numbers.median([a / b for a, b in zip(datagrams, echoes)]),
+        "testpmd M/s": echoes / 1e6,
+        "testpmd spread": numbers.spread([one["datagrams_per_s"] for one in theirs]),
+        "of testpmd": rate / echoes,
         "lost share": max(one["lost_share"] for one in ours),
         "wrong": sum(one["wrong_verdicts"] for one in ours),
         "unknown": sum(one["unknown_verdicts"] for one in ours),
@@ -86,11 +104,11 @@ def paced(ctx, appliance, testpmd, found):
             yield row
 
 
-def bad_cycles(one, good_cycles, scans):
+def bad_cycles(one, rate, good_cycles, scans):
     """What a bad datagram cost: all that was busy, without what the good ones cost."""
     told = one["appliance"]
     good = told["scans"] / scans
-    return (told["busy_tsc"] - good * good_cycles) / (told["rx_pkts"] - good)
+    return (busy_cycles(one, rate) - good_cycles) / (told["rx_pkts"] / good - 1)
 
 
 def flood(ctx, appliance, found):
@@ -99,10 +117,11 @@ def flood(ctx, appliance, found):
     rate = max(1, int(found["M datagrams/s"] * 1e6 * 0.1 / (1 - GARBAGE_SHARE)))
     options = ["--garbage", GARBAGE_SHARE]
     got = ctx.rounds({
-        "full": lambda: appliance.load(scans, seconds, "--outstanding", 32, *options),
+        "full": lambda: appliance.load(scans, seconds, "--outstanding", 32, *TENTH,
+                                       *options),
         "paced": lambda: appliance.load(scans, seconds, "--rate", rate, *options)})
     good = found["cycles/datagram"]
-    bad = numbers.median([bad_cycles(one, good, scans) for one in got["full"]])
+    bad = pooled(got["full"], lambda one, rate: bad_cycles(one, rate, good, scans))
     return {
         "what": "flood", "certs": found["certs"], "scans": scans,
         "M bad/s": numbers.median([one["garbage_sent"] / one["seconds"]

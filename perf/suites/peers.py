@@ -28,7 +28,7 @@ def run(ctx):
                 "sockets": lambda: sockets.load(scans, seconds, *options)}))
     rows.append(redis(ctx, min(certs, REDIS_KEYS_MAX)))
     draw(ctx, rows)
-    return rows, list(bars(rows))
+    return rows + ctx.cores_rows(), list(bars(rows))
 
 
 def compared(scans, got):
@@ -62,14 +62,17 @@ def redis(ctx, keys):
         fill.unlink()
         command = [benchmark, "-p", REDIS_PORT, "-n", ctx.pick(5_000_000, 100_000), "-r", keys,
                    "-P", PIPELINE, "-c", CONNECTIONS, "-t", "get", "-q"]
-        got = ctx.rounds({"redis": lambda: per_second(ctx.run(command, cpus={0}))})["redis"]
+        got = ctx.rounds({"redis": lambda: gets(ctx, command)})["redis"]
     finally:
         process.stop()
     return {"who": "redis", "scans": 1, "M scans/s": numbers.median(got) / 1e6,
             "spread": numbers.spread(got), "keys": keys}
 
 
-def per_second(text):
+def gets(ctx, command):
+    """A second."""
+    ctx.wait_for_cores({0, last_cpu()})
+    text = ctx.run(command, cpus={0})
     found = re.findall(r"GET: ([0-9.]+) requests per second", text)
     if not found:
         raise SuiteError(f"redis-benchmark said:\n{text}")

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "perf"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import tap  # noqa: E402
-from harness import chart, command, context, machine, model, numbers  # noqa: E402
+from harness import chart, command, context, cores, machine, model, numbers  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -181,6 +181,43 @@ class Model(unittest.TestCase):
     def test_memory_ends_where_two_sockets_end(self):
         self.assertAlmostEqual(model.memory_scans_per_s(40e6, 1), 40e6 / 2.2)
         self.assertAlmostEqual(model.memory_scans_per_s(40e6, 1000), 1192e6 / 2.2)
+
+
+class OwnCores(unittest.TestCase):
+    """Time goes by only in probes, a tenth of a second each, and in pauses."""
+
+    def wait(self, probes, **limits):
+        self.now = 0.0
+        probes = iter(probes)
+
+        def probe():
+            self.now += 0.1
+            return next(probes)
+
+        def sleep(seconds):
+            self.now += seconds
+
+        got = cores.Cores(probe, clock=lambda: self.now, sleep=sleep, **limits)
+        got.wait()
+        return got
+
+    def test_cores_of_our_own_are_seen_three_times_in_a_row(self):
+        got = self.wait([[3.9, 3.9], [3.9, 3.9], [3.9, 2.4], [3.9, 3.9], [3.9, 3.9], [3.9, 3.6]])
+        self.assertEqual((got.turn_cnt, got.shared_cnt), (1, 0))
+        self.assertAlmostEqual(got.waited_s, 1.2)
+
+    def test_patience_ends_and_the_turn_counts_as_shared(self):
+        got = self.wait([[2.3, 3.9]] * 100, patience_s=2)
+        self.assertEqual((got.turn_cnt, got.shared_cnt), (1, 1))
+        self.assertLess(got.waited_s, 2.3)
+
+    def test_all_turns_have_one_patience_together(self):
+        got = self.wait([[2.3]] * 100, patience_s=2, total_s=3)
+        got.wait()
+        got.wait()
+        self.assertEqual(got.shared_cnt, 3)
+        self.assertLess(got.waited_s, 3.5)
+        self.assertEqual(got.row()["turns"], 3)
 
 
 class Contexts(unittest.TestCase):
