@@ -234,14 +234,15 @@ class Context:
 
     # --- the machine's other users
 
-    def wait_for_cores(self, cpus):
-        """Wait, for a while, until nobody else is on these cores. Not in a quick run."""
-        if self.quick:
-            return
+    def wait_for_cores(self):
+        """Wait, for a while, until nobody else is on the machine's first core and its last; a quick
+        run only looks. Returns whether they are ours alone."""
         if self._cores is None:
-            command = [self.program("bench_core"), *sorted(cpus)]
-            self._cores = Cores(lambda: [one["adds_per_cycle"] for one in self.run_json(command)])
-        self._cores.wait()
+            cpus = os.sched_getaffinity(0)
+            command = [self.program("bench_core"), *sorted({min(cpus), max(cpus)})]
+            self._cores = Cores(lambda: [one["adds_per_cycle"] for one in self.run_json(command)],
+                                total_s=self.pick(480, 0))
+        return self._cores.wait()
 
     def cores_rows(self):
         """How that went, as rows of the results: none if nothing waited."""

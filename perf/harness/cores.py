@@ -1,43 +1,57 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Whether our cores are ours alone. On a virtual machine the other thread of a core may be another
-guest's: what is measured meanwhile is up to twice as slow, and not because of what is measured."""
+guest's: what is measured meanwhile is a quarter slower or more, and not because of what is measured."""
 
 import time
 
-# bench_core.c: nearly four on a core of one's own.
-ALONE_ADDS_PER_CYCLE = 3.5
-PAUSE_S = 0.1
+# Of the most that a core was seen to do in this run: less is another on it.
+ALONE_SHARE = 0.93
 IN_A_ROW = 3
+PAUSE_S = 0.1
+# What "the most" is must be known before the first turn.
+LEARN_CNT = 20
 
 
 class Cores:
-    """probe: a call that returns additions a cycle of each core. Waits for a moment in which every core
-    is ours, patience_s at most each time and total_s in all, and then goes on all the same."""
+    """probe: a call that returns what each core does just now, by bench_core.c. Waits for a moment in
+    which all cores are ours alone, patience_s at most each time and total_s in all."""
 
-    def __init__(self, probe, patience_s=15, total_s=300, clock=time.monotonic, sleep=time.sleep):
+    def __init__(self, probe, patience_s=8, total_s=480, clock=time.monotonic, sleep=time.sleep):
         self._probe, self._patience_s, self._left_s = probe, patience_s, total_s
         self._clock, self._sleep = clock, sleep
+        self._most = 0.0
         self.turn_cnt = 0
         self.shared_cnt = 0
         self.waited_s = 0.0
 
+    def _alone(self):
+        got = self._probe()
+        self._most = max(self._most, *got)
+        return min(got) >= ALONE_SHARE * self._most
+
     def wait(self):
-        """Before a turn; whatever is measured, it waits alike."""
+        """Before a turn, whatever is measured in it. Returns whether the cores are ours alone: if not,
+        the turn is measured all the same."""
+        if self.turn_cnt == 0:
+            for _ in range(LEARN_CNT):
+                self._alone()
+                self._sleep(PAUSE_S)
         start = self._clock()
-        end = start + min(self._patience_s, self._left_s)
-        self.turn_cnt += 1
-        alone = 0
-        while alone < IN_A_ROW:
-            alone = alone + 1 if min(self._probe()) >= ALONE_ADDS_PER_CYCLE else 0
-            if self._clock() >= end:
-                break
-            self._sleep(PAUSE_S)
-        self.shared_cnt += alone < IN_A_ROW
-        waited_s = self._clock() - start
-        self.waited_s += waited_s
+        patience_s = min(self._patience_s, self._left_s)
+        probes = in_a_row = 0
+        while in_a_row < IN_A_ROW and (probes < IN_A_ROW or self._clock() - start < patience_s):
+            if probes:
+                self._sleep(PAUSE_S)
+            in_a_row = in_a_row + 1 if self._alone() else 0
+            probes += 1
+        waited_s = self._clock() - start if probes > IN_A_ROW else 0
         self._left_s = max(0, self._left_s - waited_s)
+        self.waited_s += waited_s
+        self.turn_cnt += 1
+        self.shared_cnt += in_a_row < IN_A_ROW
+        return in_a_row == IN_A_ROW
 
     def row(self):
         """What became of it, for the results."""
-        return {"what": "cores", "turns": self.turn_cnt, "turns begun with another on a core": self.shared_cnt,
-                "waited s": self.waited_s}
+        return {"what": "cores", "turns": self.turn_cnt, "begun with another on a core": self.shared_cnt,
+                "waited s": self.waited_s, "most adds/cycle": self._most}

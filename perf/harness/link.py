@@ -174,16 +174,17 @@ class Peer:
         raise NotImplementedError
 
     def load(self, scans, seconds, *options):
-        """Drive it over memif, once both cores are ours; the JSON of passline-load, and what share
-        of a core the peer had meanwhile."""
-        self.site.ctx.wait_for_cores({0, last_cpu()})
+        """Drive it over memif, once both cores are ours; the JSON of passline-load, what share
+        of a core the peer had meanwhile, and whether the cores were not ours when it began."""
+        alone = self.site.ctx.wait_for_cores()
         vdev = f"net_memif0,role=client,socket={self.socket},socket-abstract=no,zero-copy=yes"
         with self.on() as process:
             cpu, wall = cpu_seconds(process.pid), time.monotonic()
             got = self.site.load([*self.site.eal([0], "load"), "--no-telemetry", "--vdev", vdev],
                                  ["--dst-ip", APPLIANCE_IP, "--src-ip", LOAD_IP,
                                   *self.load_options()], scans, seconds, *options)
-            return got | {"peer_cpu_share": (cpu_seconds(process.pid) - cpu) /
+            return got | {"core_shared": not alone,
+                          "peer_cpu_share": (cpu_seconds(process.pid) - cpu) /
                                             (time.monotonic() - wall)}
 
 
@@ -227,7 +228,7 @@ class Sockets:
                         site.config]
 
     def load(self, scans, seconds, *options):
-        self.site.ctx.wait_for_cores({0, last_cpu()})
+        self.site.ctx.wait_for_cores()
         process = self.site.ctx.spawn(self.command, "peer_sockets")
         try:
             process.wait_for("ready", 60)

@@ -9,14 +9,13 @@ SMALL = 1_000_000
 # Open loop, as shares of the rate that the closed loop found.
 LOADS = (0.5, 0.9)
 GARBAGE_SHARE = 0.9
-# Of a closed loop each tenth of a second is looked at: see pooled().
-TENTH = ["--interval", 0.1]
 
 
 def run(ctx):
     large = ctx.certs_or(50_000_000, 20_000)
     rows, latencies, floods = [], [], []
-    for certs in [large] if ctx.quick or large <= SMALL else [SMALL, large]:
+    # The large table first, as the bars are about it: waiting for cores has an end.
+    for certs in [large] if ctx.quick or large <= SMALL else [large, SMALL]:
         with ctx.hugepages(huge_mb(certs)) as huge:
             with Site(ctx, certs, huge) as site:
                 appliance, testpmd = Appliance(site), Testpmd(site)
@@ -41,47 +40,44 @@ def median_of(results, *path):
     return numbers.median(values)
 
 
-def rates(one):
-    """Datagrams a second in each tenth of a second; in the whole, if no tenth was whole."""
-    return [part["datagrams_per_s"] for part in one["intervals"]] or [one["datagrams_per_s"]]
+def shared(results):
+    """How many turns began with another guest on a core."""
+    return sum(one["core_shared"] for one in results)
 
 
-def pooled(results, figure=lambda one, rate: rate):
-    """The median of a figure over all tenths of a second of all rounds. A core that is half another
-    guest's (its other thread is) has nearly half the rate, for a second or for ten; a mean of two
-    seconds is then neither the one nor the other, and differs from run to run with their shares."""
-    return numbers.median([figure(one, rate) for one in results for rate in rates(one)])
-
-
-def busy_cycles(one, rate):
-    """Of a datagram that is answered, at such a rate."""
-    return one["tsc_hz"] * (1 - one["appliance"]["idle_share"]) / rate
+def missing_share(one, good_share=1):
+    """What was due and not answered, sent or not, of the good datagrams."""
+    unsent = one["unsent"] * good_share
+    return (one["lost"] + unsent) / max(1, one["sent"] + unsent)
 
 
 def most(ctx, appliance, testpmd, scans):
     """What goes through at most, by a closed loop: the appliance and testpmd in turns."""
     seconds = ctx.pick(2, 0.2)
-    options = ["--outstanding", OUTSTANDING, *TENTH]
+    options = ["--outstanding", OUTSTANDING]
     got = ctx.rounds({"passline": lambda: appliance.load(scans, seconds, *options),
                       "testpmd": lambda: testpmd.load(scans, seconds, *options)})
     ours, theirs = got["passline"], got["testpmd"]
-    rate, echoes, cycles = pooled(ours), pooled(theirs), pooled(ours, busy_cycles)
+    datagrams = [one["datagrams_per_s"] for one in ours]
+    echoes = [one["datagrams_per_s"] for one in theirs]
     return {
         "what": "most", "certs": appliance.site.certs, "scans": scans,
-        "M datagrams/s": rate / 1e6,
-        "M scans/s": rate * scans / 1e6,
-        "spread": numbers.spread([one["datagrams_per_s"] for one in ours]),
-        "cycles/datagram": cycles,
-        "cycles/scan": cycles / scans,
-        "M datagrams/s busy": ours[0]["tsc_hz"] / cycles / 1e6,
+        "M datagrams/s": numbers.median(datagrams) / 1e6,
+        "M scans/s": numbers.median(datagrams) * scans / 1e6,
+        "spread": numbers.spread(datagrams),
+        "cycles/datagram": median_of(ours, "appliance", "busy_cycles_per_datagram"),
+        "cycles/scan": median_of(ours, "appliance", "busy_cycles_per_scan"),
+        "M datagrams/s busy": numbers.median(
+            [one["tsc_hz"] / one["appliance"]["busy_cycles_per_datagram"] for one in ours]) / 1e6,
         "idle share": median_of(ours, "appliance", "idle_share"),
-        "testpmd M/s": echoes / 1e6,
-        "testpmd spread": numbers.spread([one["datagrams_per_s"] for one in theirs]),
-        "of testpmd": rate / echoes,
+        "testpmd M/s": numbers.median(echoes) / 1e6,
+        "testpmd spread": numbers.spread(echoes),
+        "of testpmd": numbers.median([a / b for a, b in zip(datagrams, echoes)]),
         "lost share": max(one["lost_share"] for one in ours),
         "wrong": sum(one["wrong_verdicts"] for one in ours),
         "unknown": sum(one["unknown_verdicts"] for one in ours),
         "checked": sum(one["checked"] for one in ours),
+        "shared turns": shared(ours), "testpmd shared": shared(theirs),
     }
 
 
@@ -97,18 +93,21 @@ def paced(ctx, appliance, testpmd, found):
                    "load": share, "M datagrams/s": rate / 1e6}
             for name in ("p50", "p99", "p99.9", "max"):
                 row[f"{name} us"] = median_of(results, "latency_us", name)
-            row["lost share"] = numbers.median([one["lost_share"] for one in results])
+            row["lost share"] = numbers.median([missing_share(one) for one in results])
+            row["most lost"] = max(missing_share(one) for one in results)
+            row["shared turns"] = shared(results)
             if who == "passline":
                 row["idle share"] = median_of(results, "appliance", "idle_share")
                 row["wrong"] = sum(one["wrong_verdicts"] for one in results)
+                row["unknown"] = sum(one["unknown_verdicts"] for one in results)
             yield row
 
 
-def bad_cycles(one, rate, good_cycles, scans):
+def bad_cycles(one, good_cycles, scans):
     """What a bad datagram cost: all that was busy, without what the good ones cost."""
     told = one["appliance"]
     good = told["scans"] / scans
-    return (busy_cycles(one, rate) - good_cycles) / (told["rx_pkts"] / good - 1)
+    return (told["busy_tsc"] - good * good_cycles) / (told["rx_pkts"] - good)
 
 
 def flood(ctx, appliance, found):
@@ -117,22 +116,24 @@ def flood(ctx, appliance, found):
     rate = max(1, int(found["M datagrams/s"] * 1e6 * 0.1 / (1 - GARBAGE_SHARE)))
     options = ["--garbage", GARBAGE_SHARE]
     got = ctx.rounds({
-        "full": lambda: appliance.load(scans, seconds, "--outstanding", 32, *TENTH,
-                                       *options),
+        "full": lambda: appliance.load(scans, seconds, "--outstanding", 32, *options),
         "paced": lambda: appliance.load(scans, seconds, "--rate", rate, *options)})
     good = found["cycles/datagram"]
-    bad = pooled(got["full"], lambda one, rate: bad_cycles(one, rate, good, scans))
+    bad = numbers.median([bad_cycles(one, good, scans) for one in got["full"]])
+    missing = [missing_share(one, 1 - GARBAGE_SHARE) for one in got["paced"]]
     return {
         "what": "flood", "certs": found["certs"], "scans": scans,
         "M bad/s": numbers.median([one["garbage_sent"] / one["seconds"]
                                    for one in got["full"]]) / 1e6,
         "cycles/bad": bad, "bad of good": bad / good,
         "M datagrams/s": rate / 1e6, "garbage share": GARBAGE_SHARE,
-        "lost share": median_of(got["paced"], "lost_share"),
+        "lost share": numbers.median(missing), "most lost": max(missing),
         "p99.9 us": median_of(got["paced"], "latency_us", "p99.9"),
         "idle share": median_of(got["paced"], "appliance", "idle_share"),
         "wrong": sum(one["wrong_verdicts"] + one["old_wrong"]
                      for results in got.values() for one in results),
+        "unknown": sum(one["unknown_verdicts"] for results in got.values() for one in results),
+        "shared turns": sum(shared(results) for results in got.values()),
     }
 
 
@@ -147,6 +148,8 @@ def bars(rows, latencies, floods, large):
         yield numbers.bar("most_scans_idle_share", most_scans["idle share"], 0.1, at_most=True)
     everything = rows + latencies + floods
     yield numbers.bar("wrong_verdicts", sum(row.get("wrong", 0) for row in everything), 0,
+                      at_most=True)
+    yield numbers.bar("unknown_verdicts", sum(row.get("unknown", 0) for row in everything), 0,
                       at_most=True)
     for scans in at:
         half = {row["who"]: row["p99.9 us"] for row in latencies

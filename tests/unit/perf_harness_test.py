@@ -186,9 +186,11 @@ class Model(unittest.TestCase):
 class OwnCores(unittest.TestCase):
     """Time goes by only in probes, a tenth of a second each, and in pauses."""
 
-    def wait(self, probes, **limits):
+    LEARN = [[3.9, 3.9]] * cores.LEARN_CNT
+
+    def cores(self, probes, **limits):
         self.now = 0.0
-        probes = iter(probes)
+        probes = iter(self.LEARN + probes)
 
         def probe():
             self.now += 0.1
@@ -197,27 +199,36 @@ class OwnCores(unittest.TestCase):
         def sleep(seconds):
             self.now += seconds
 
-        got = cores.Cores(probe, clock=lambda: self.now, sleep=sleep, **limits)
-        got.wait()
-        return got
+        return cores.Cores(probe, clock=lambda: self.now, sleep=sleep, **limits)
 
     def test_cores_of_our_own_are_seen_three_times_in_a_row(self):
-        got = self.wait([[3.9, 3.9], [3.9, 3.9], [3.9, 2.4], [3.9, 3.9], [3.9, 3.9], [3.9, 3.6]])
+        got = self.cores([[3.9, 3.9], [3.9, 3.9], [3.9, 2.4], [3.9, 3.9], [3.9, 3.9], [3.9, 3.7]])
+        self.assertTrue(got.wait())
         self.assertEqual((got.turn_cnt, got.shared_cnt), (1, 0))
-        self.assertAlmostEqual(got.waited_s, 1.2)
+        self.assertAlmostEqual(got.waited_s, 1.1)
+
+    def test_what_is_a_core_of_our_own_is_learned(self):
+        self.assertTrue(self.cores([[3.7, 3.7]] * 3).wait())
+        self.assertFalse(self.cores([[5.0, 3.7]] * 100).wait())
 
     def test_patience_ends_and_the_turn_counts_as_shared(self):
-        got = self.wait([[2.3, 3.9]] * 100, patience_s=2)
+        got = self.cores([[2.3, 3.9]] * 100, patience_s=2)
+        self.assertFalse(got.wait())
         self.assertEqual((got.turn_cnt, got.shared_cnt), (1, 1))
-        self.assertLess(got.waited_s, 2.3)
+        self.assertAlmostEqual(got.waited_s, 2, delta=0.25)
 
     def test_all_turns_have_one_patience_together(self):
-        got = self.wait([[2.3]] * 100, patience_s=2, total_s=3)
-        got.wait()
-        got.wait()
-        self.assertEqual(got.shared_cnt, 3)
-        self.assertLess(got.waited_s, 3.5)
+        got = self.cores([[2.3]] * 100, patience_s=2, total_s=3)
+        for _ in range(3):
+            self.assertFalse(got.wait())
         self.assertEqual(got.row()["turns"], 3)
+        self.assertAlmostEqual(got.waited_s, 3, delta=0.5)
+
+    def test_without_patience_what_is_there_is_still_seen(self):
+        got = self.cores([[3.9]] * 3 + [[3.9], [3.9], [2.3]], total_s=0)
+        self.assertTrue(got.wait())
+        self.assertFalse(got.wait())
+        self.assertEqual((got.waited_s, got.shared_cnt), (0, 1))
 
 
 class Contexts(unittest.TestCase):
