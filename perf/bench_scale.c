@@ -30,9 +30,9 @@ struct thread {
 	double together[ROUNDS_MAX];
 };
 
-/* One turn: scans a second of this worker if it runs in it. The whole pool once, with new tokens
- * that are minted outside the time; all threads wait for each other, so that no one mints while another is
- * measured. */
+/* One turn: scans a second of this worker if it runs in it. The whole pool once, with new tokens that
+ * are minted outside the time; all threads wait for each other, so that no one mints while another
+ * is measured. */
 static double measure(struct thread *t, bool run)
 {
 	if (pthread_barrier_wait(t->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)

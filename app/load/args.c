@@ -10,6 +10,8 @@
 #include "help.h"
 #include "load.h"
 
+#define INTERVAL_CNT_MAX 1000000 /* 70 bytes each */
+
 /* O(id, name, takes an argument) */
 #define OPTIONS(O)                       \
 	O(SOCKETS, "sockets", 1)         \
@@ -124,15 +126,15 @@ static bool to_real(const char *text, double min, double max, double *out)
 	return end != text && *end == '\0' && isfinite(*out) && *out >= min && *out <= max;
 }
 
-/* Seconds, as a number of milliseconds. */
-static bool to_ms(const char *text, uint32_t min, uint32_t max, uint32_t *out)
+/* Seconds, to so many whole milliseconds. */
+static bool to_ms(const char *text, uint32_t min_ms, uint32_t max_ms, uint32_t *out)
 {
 	double s;
 
-	if (!to_real(text, 0, max, &s))
+	if (!to_real(text, min_ms / 1e3, max_ms / 1e3, &s))
 		return false;
-	*out = (uint32_t)lround(s * 1000);
-	return fabs(s * 1000 - *out) < 1e-6 && *out >= min && *out <= max;
+	*out = (uint32_t)lround(s * 1e3);
+	return fabs(s * 1e3 - *out) < 1e-6;
 }
 
 static bool to_ip(const char *text, bool *is_ip6, uint8_t ip[16])
@@ -319,6 +321,8 @@ static int check(struct load_args *a, bool dst_given, bool src_given, bool src_i
 	} else if (src_is_ip6 != a->flow.is_ip6) {
 		return usage("--src-ip", "must be of the family of --dst-ip");
 	}
+	if (a->interval_ms != 0 && a->seconds * 1e3 / a->interval_ms > INTERVAL_CNT_MAX)
+		return usage("--interval", "makes more than a million intervals of --seconds");
 	if (a->echo && !a->dst_mac_given)
 		return usage("--echo", "needs --dst-mac: what echoes answers no ARP");
 	if (a->echo && (a->telemetry_path != NULL || a->check_share < 1))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * Figures of each so many milliseconds of the wall clock, beside those of the whole run: when it was that
- * something happened. They begin at multiples of the interval since 1970-01-01 UTC, so that other
+ * Figures of each so many milliseconds of the wall clock, beside those of the whole run: when it was
+ * that something happened. They begin at multiples of the interval since 1970-01-01 UTC, so that other
  * programs on the machine know them without a word between them; only whole ones are kept.
  *
  * An answer counts in the interval in which it came; its latency counts in the one in which its

@@ -118,8 +118,9 @@ static void print_words(const struct load_args *args, const struct pool *pool,
 	if (r->unsent != 0)
 		printf("unsent:    %" PRIu64 " datagrams that were due\n", r->unsent);
 	printf("latency:  ");
-	for (uint32_t i = 0; i < 4; i++)
-		printf(" %s %.1f us%s", quantiles[i], f.us[i], i < 3 ? "," : "\n");
+	for (uint32_t i = 0; i < LATENCY_QUANTILE_CNT; i++)
+		printf(" %s %.1f us%s", quantiles[i], f.us[i],
+		       i + 1 < LATENCY_QUANTILE_CNT ? "," : "\n");
 	printf("verdicts:  %" PRIu64 " compared, %" PRIu64 " wrong, %" PRIu64 " unknown\n",
 	       st->checked, st->wrong, st->unknown);
 	if (r->has_telemetry)
@@ -153,7 +154,7 @@ static json_t *latency_object(const double us[LATENCY_QUANTILE_CNT], uint64_t sa
 {
 	json_t *j = json_object();
 
-	for (uint32_t i = 0; i < 4; i++)
+	for (uint32_t i = 0; i < LATENCY_QUANTILE_CNT; i++)
 		json_object_set_new(j, quantiles[i], json_real(us[i]));
 	json_object_set_new(j, "samples", json_integer((json_int_t)samples));
 	return j;
@@ -167,9 +168,9 @@ static json_t *intervals_list(const struct intervals *iv)
 		const struct interval *one = &iv->list[i];
 
 		json_array_append_new(list,
-				      json_pack("{s:f, s:f, s:f, s:o, s:I, s:I}", "from_s",
-						(double)one->from_ms / 1e3, "seconds",
-						iv->every_ms / 1e3, "datagrams_per_s",
+				      json_pack("{s:I, s:I, s:f, s:o, s:I, s:I}", "from_ms",
+						(json_int_t)one->from_ms, "ms",
+						(json_int_t)iv->every_ms, "datagrams_per_s",
 						(double)one->answered / (iv->every_ms / 1e3),
 						"latency_us", latency_object(one->us, one->samples),
 						"stalls", (json_int_t)one->stalls, "stalled_us",
@@ -182,7 +183,7 @@ static json_t *states_object(const struct load_stats *st)
 {
 	json_t *j = json_object();
 
-	for (uint32_t i = 0; i < 4; i++)
+	for (uint32_t i = 0; i < LATENCY_QUANTILE_CNT; i++)
 		json_object_set_new(j, pl_state_name(i), json_integer((json_int_t)st->states[i]));
 	return j;
 }

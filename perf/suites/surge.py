@@ -176,14 +176,16 @@ def visible(stored, seen):
 def compare(got, every_s):
     """[{"within": interval, "beside": [the one before, the one after]}, ...] of a load while both
     were pushing: of each turn its second half."""
-    begin = max(told["begin_s"] for told in got["pushed"].values())
-    end = min(told["end_s"] for told in got["pushed"].values())
-    halves = {one["from_s"]: one for one in got["intervals"]
-              if one["from_s"] % every_s != 0 and one["latency_us"]["samples"] > 0 and
-              one["from_s"] - every_s // 2 >= begin - 0.05 and one["from_s"] + every_s // 2 <= end}
-    return [{"within": halves[at], "beside": [halves[at - every_s], halves[at + every_s]]}
+    begin_ms = max(told["begin_s"] for told in got["pushed"].values()) * 1000
+    end_ms = min(told["end_s"] for told in got["pushed"].values()) * 1000
+    every = every_s * 1000
+    halves = {one["from_ms"]: one for one in got["intervals"]
+              if one["from_ms"] % every != 0 and one["latency_us"]["samples"] > 0 and
+              one["from_ms"] - every // 2 >= begin_ms - 50 and
+              one["from_ms"] + every // 2 <= end_ms}
+    return [{"within": halves[at], "beside": [halves[at - every], halves[at + every]]}
             for at in sorted(halves)
-            if at // every_s % 2 == 0 and at - every_s in halves and at + every_s in halves]
+            if at // every % 2 == 0 and at - every in halves and at + every in halves]
 
 
 def is_steady(three):
@@ -242,7 +244,7 @@ def turns_rows(compared, steady, turns):
                 "what": what, "intake": who, "turns": len(some),
                 "M datagrams/s": numbers.median([one["datagrams_per_s"] for one in halves]) / 1e6,
                 **latencies(halves),
-                "load stalled": numbers.median([one["stalled_us"] / 1e6 / one["seconds"]
+                "load stalled": numbers.median([one["stalled_us"] / 1e3 / one["ms"]
                                                 for one in halves]),
             }
 

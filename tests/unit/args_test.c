@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where a command line of DPDK parts: EAL options before "--", a program's own after. */
+/* How a command line is divided: EAL options before "--", a program's own after. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

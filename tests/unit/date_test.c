@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Days and dates, each held against the C library. */
+/* Days and dates: every day against the C library, and what is no date. */
 #include "base/pl_date.h"
 
 #include <setjmp.h>

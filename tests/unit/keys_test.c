@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Key files of each kind: valid, of another kind, cut, and bad. */
+/* Key files: each kind, bad ones, whose files and directories are trusted, and how they are written. */
 #include "keys/pl_keys.h"
 
 #include <errno.h>

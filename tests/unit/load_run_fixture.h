@@ -381,4 +381,6 @@ static void set_mix(struct world *w, const char *text)
 	"valid=40,unknown=5,revoked=5,suspended=5,not-yet-valid=5,expired=5,not-accepted=5," \
 	"not-required=5,forged=5,stale=5,future=5,replayed=10"
 
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 #endif

@@ -191,8 +191,6 @@ static void test_parts_share_no_certificate(void **state)
 		}
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the load does before it sends: options, mixes, classes of latency, telemetry's answers. */
+/* What the load does beside sending: options, mixes, its histogram of latencies, telemetry's
+ * answers. */
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -224,6 +225,7 @@ static void test_wrong_options_are_refused(void **state)
 		PORT_ARGS "--interval 0.009 " COMMON_ARGS,
 		PORT_ARGS "--interval 0.0105 " COMMON_ARGS,
 		PORT_ARGS "--interval 1s " COMMON_ARGS,
+		PORT_ARGS "--interval 0.01 --seconds 10001 " COMMON_ARGS,
 		PORT_ARGS "--echo " COMMON_ARGS, /* no --dst-mac */
 		PORT_ARGS "--echo --dst-mac 02:00:00:00:00:01 --telemetry t " COMMON_ARGS,
 		"--sockets 10.0.0.1 --echo --dst-mac 02:00:00:00:00:01 " COMMON_ARGS,
