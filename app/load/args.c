@@ -10,7 +10,7 @@
 #include "help.h"
 #include "load.h"
 
-#define INTERVAL_CNT_MAX 1000000 /* 70 bytes each */
+#define INTERVAL_CNT_MAX 100000 /* 2 KB each while the JSON is made */
 
 /* O(id, name, takes an argument) */
 #define OPTIONS(O)                       \
@@ -322,7 +322,7 @@ static int check(struct load_args *a, bool dst_given, bool src_given, bool src_i
 		return usage("--src-ip", "must be of the family of --dst-ip");
 	}
 	if (a->interval_ms != 0 && a->seconds * 1e3 / a->interval_ms > INTERVAL_CNT_MAX)
-		return usage("--interval", "makes more than a million intervals of --seconds");
+		return usage("--interval", "makes more than 100000 intervals of --seconds");
 	if (a->echo && !a->dst_mac_given)
 		return usage("--echo", "needs --dst-mac: what echoes answers no ARP");
 	if (a->echo && (a->telemetry_path != NULL || a->check_share < 1))

@@ -65,7 +65,10 @@ void intervals_begin(struct intervals *iv, uint64_t now_tsc)
 	wait_ns = first_ms * 1000000u - wall_ns;
 	iv->cnt = 0;
 	iv->has_before = false;
-	start(iv, first_ms, now_tsc + (uint64_t)((double)wait_ns / iv->clock->ns_per_tsc));
+	/* The one before the first: nobody is told of it. */
+	iv->leading_in = true;
+	start(iv, first_ms - iv->every_ms,
+	      now_tsc + (uint64_t)((double)wait_ns / iv->clock->ns_per_tsc) - every_tsc(iv));
 	iv->stalls = iv->stalled_us = 0;
 }
 
@@ -81,7 +84,8 @@ void intervals_roll(struct intervals *iv, const struct load_stats *stats, uint64
 		keep(iv, iv->before);
 	iv->now = iv->before;
 	iv->before = over;
-	iv->has_before = true;
+	iv->has_before = !iv->leading_in;
+	iv->leading_in = false;
 	start(iv, over->figures.from_ms + iv->every_ms, iv->next_tsc);
 	if (PL_LIKELY(now_tsc < iv->next_tsc))
 		return;

@@ -41,6 +41,7 @@ struct intervals {
 	uint64_t next_tsc;           /* when `now` is over */
 	uint64_t stalls, stalled_us; /* of the whole run when `now` began */
 	bool has_before;
+	bool leading_in;
 	struct interval_open *now, *before;
 };
 

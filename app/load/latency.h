@@ -71,7 +71,11 @@ static inline uint64_t latency_at(const struct latency *l, double share)
 	Q("p99", 0.99)       \
 	Q("p99.9", 0.999)    \
 	Q("max", 1)
-#define LATENCY_QUANTILE_CNT 4u
+enum {
+#define Q(name, share) +1
+	LATENCY_QUANTILE_CNT = 0 LATENCY_QUANTILES(Q)
+#undef Q
+};
 
 /** Microseconds of each, of values in units of so many nanoseconds. */
 static inline void latency_us(const struct latency *l, double ns_per_unit,

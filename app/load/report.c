@@ -86,7 +86,7 @@ static void print_intervals(const struct intervals *iv)
 	if (iv->every_ms == 0)
 		return;
 	if (iv->cnt == 0)
-		printf("intervals: none of %g s was whole in this run\n", every_s);
+		printf("intervals: none of %.10g s was whole in this run\n", every_s);
 	else
 		printf("\n%-14s %14s %10s %10s %10s %10s %8s\n", "from, UTC s", "datagrams/s",
 		       "p50 us", "p99 us", "p99.9 us", "max us", "stalls");
@@ -183,7 +183,7 @@ static json_t *states_object(const struct load_stats *st)
 {
 	json_t *j = json_object();
 
-	for (uint32_t i = 0; i < LATENCY_QUANTILE_CNT; i++)
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(st->states); i++)
 		json_object_set_new(j, pl_state_name(i), json_integer((json_int_t)st->states[i]));
 	return j;
 }

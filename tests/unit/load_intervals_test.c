@@ -94,8 +94,8 @@ static void test_a_latency_counts_where_its_datagram_was_due(void **state)
 {
 	(void)state;
 	intervals_begin(&iv, at(0));
-	answer(1999, 2001); /* due before the first one: nowhere */
 	turn(2001);
+	answer(1999, 2001); /* due before the first one: its latency is nowhere */
 	answer(2002, 2003);
 	turn(7000);
 	answer(6999, 7400); /* late, into the one before */
@@ -145,12 +145,15 @@ static void test_each_has_its_own_stalls(void **state)
 	(void)state;
 	iv.stalls = 7; /* of the time before */
 	intervals_begin(&iv, at(0));
-	stats.stalls = 1;
-	stats.stalled_us = 100;
+	stats.stalls = 2;
+	stats.stalled_us = 1000;
+	turn(2000); /* those were before the first */
+	stats.stalls = 3;
+	stats.stalled_us = 1100;
 	turn(6999);
 	turn(7000);
-	stats.stalls = 4;
-	stats.stalled_us = 350;
+	stats.stalls = 6;
+	stats.stalled_us = 1350;
 	turn(12000);
 	turn(17000);
 	intervals_end(&iv);
@@ -177,6 +180,21 @@ static void test_a_stop_over_whole_intervals_leaves_them_out(void **state)
 	assert_true(near(iv.list[0].us[3], 18001000));
 	assert_int_equal(iv.list[1].from_ms, 1000025000);
 	assert_true(near(iv.list[1].us[3], 2000));
+}
+
+static void test_the_first_is_left_out_if_it_was_stopped_through(void **state)
+{
+	(void)state;
+	intervals_begin(&iv, at(0));
+	turn(1900);
+	turn(8000); /* the first began at 2 s and ended at 7 s */
+	answer(8001, 8002);
+	turn(12000);
+	turn(17000);
+	intervals_end(&iv);
+	assert_int_equal(iv.cnt, 2);
+	assert_int_equal(iv.list[0].from_ms, 1000010000);
+	assert_int_equal(iv.list[0].answered, 1);
 }
 
 static void test_the_list_holds_all_of_the_longest_run(void **state)
@@ -236,6 +254,7 @@ int main(void)
 		T(test_quantiles_are_of_their_own_interval),
 		T(test_each_has_its_own_stalls),
 		T(test_a_stop_over_whole_intervals_leaves_them_out),
+		T(test_the_first_is_left_out_if_it_was_stopped_through),
 		T(test_the_list_holds_all_of_the_longest_run),
 		T(test_parts_of_a_second),
 		T(test_none_are_kept_unless_asked_for),

@@ -210,6 +210,9 @@ static void test_options_are_understood(void **state)
 		parse(&a, "--dst-ip fd00::1 --src-ip fd00::2 --interval 3600 " COMMON_ARGS), -1);
 	assert_int_equal(a.interval_ms, 3600000);
 	assert_true(a.flow.is_ip6);
+	assert_int_equal(parse(&a, PORT_ARGS "--interval 1.001 " COMMON_ARGS), -1);
+	assert_int_equal(a.interval_ms, 1001);
+	assert_int_equal(parse(&a, PORT_ARGS "--interval 0.01 --seconds 1000 " COMMON_ARGS), -1);
 }
 
 static void test_wrong_options_are_refused(void **state)
@@ -225,7 +228,7 @@ static void test_wrong_options_are_refused(void **state)
 		PORT_ARGS "--interval 0.009 " COMMON_ARGS,
 		PORT_ARGS "--interval 0.0105 " COMMON_ARGS,
 		PORT_ARGS "--interval 1s " COMMON_ARGS,
-		PORT_ARGS "--interval 0.01 --seconds 10001 " COMMON_ARGS,
+		PORT_ARGS "--interval 0.01 --seconds 1001 " COMMON_ARGS,
 		PORT_ARGS "--echo " COMMON_ARGS, /* no --dst-mac */
 		PORT_ARGS "--echo --dst-mac 02:00:00:00:00:01 --telemetry t " COMMON_ARGS,
 		"--sockets 10.0.0.1 --echo --dst-mac 02:00:00:00:00:01 " COMMON_ARGS,

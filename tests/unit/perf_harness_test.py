@@ -186,11 +186,9 @@ class Model(unittest.TestCase):
 class OwnCores(unittest.TestCase):
     """Time goes by only in probes, a tenth of a second each, and in pauses."""
 
-    LEARN = [[3.9, 3.9]] * cores.LEARN_CNT
-
-    def cores(self, probes, **limits):
+    def cores(self, probes, learn=cores.LEARN_CNT, **limits):
         self.now = 0.0
-        probes = iter(self.LEARN + probes)
+        probes = iter([[3.9, 3.9]] * learn + probes)
 
         def probe():
             self.now += 0.1
@@ -209,7 +207,8 @@ class OwnCores(unittest.TestCase):
 
     def test_what_is_a_core_of_our_own_is_learned(self):
         self.assertTrue(self.cores([[3.7, 3.7]] * 3).wait())
-        self.assertFalse(self.cores([[5.0, 3.7]] * 100).wait())
+        self.assertTrue(self.cores([[5.0, 3.7]] * 3).wait())
+        self.assertFalse(self.cores([[5.0, 3.7]] + [[3.9, 3.7]] * 100).wait())
 
     def test_patience_ends_and_the_turn_counts_as_shared(self):
         got = self.cores([[2.3, 3.9]] * 100, patience_s=2)
@@ -225,7 +224,7 @@ class OwnCores(unittest.TestCase):
         self.assertAlmostEqual(got.waited_s, 3, delta=0.5)
 
     def test_without_patience_what_is_there_is_still_seen(self):
-        got = self.cores([[3.9]] * 3 + [[3.9], [3.9], [2.3]], total_s=0)
+        got = self.cores([[3.9]] * 3 + [[3.9], [3.9], [2.3]], learn=0, total_s=0)
         self.assertTrue(got.wait())
         self.assertFalse(got.wait())
         self.assertEqual((got.waited_s, got.shared_cnt), (0, 1))
@@ -417,7 +416,8 @@ def run(ctx):
         self.assertIn("bar enough", err)
 
     def test_results_that_cannot_be_written_are_refused_before_measuring(self):
-        for option in (("--json", self.dir / "none" / "r.json"), ("--charts", "/proc/none")):
+        for option in (("--json", self.dir / "none" / "r.json"), ("--json", self.dir), ("--json", ""),
+                       ("--charts", "/proc/none")):
             status, out, err = self.perf("good", *option)
             self.assertEqual((status, out), (2, ""))
             self.assertIn(str(option[1]), err)
