@@ -9,7 +9,6 @@
  */
 #include "bench_util.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <time.h>
@@ -93,8 +92,10 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < cnt; i++) {
 		cores[i].cpu = bench_number("CPU", argv[i + 1], 0, 1023);
 		cores[i].start = &start;
-		if (pthread_create(&cores[i].thread, NULL, core_run, &cores[i]) != 0)
-			bench_die("thread", strerror(errno));
+		int rc = pthread_create(&cores[i].thread, NULL, core_run, &cores[i]);
+
+		if (rc != 0)
+			bench_die("thread", strerror(rc));
 	}
 	for (uint32_t i = 0; i < cnt; i++)
 		pthread_join(cores[i].thread, NULL);

@@ -175,6 +175,8 @@ def unwritable(args):
         return f"--charts {args.charts}: {error.strerror}; name a directory that can be made"
     if args.json in (None, "-"):
         return None
+    if not args.json or pathlib.Path(args.json).is_dir():
+        return f"--json '{args.json}' is not a file; name one, or - for standard output"
     where = pathlib.Path(args.json).absolute().parent
     if not os.access(where, os.W_OK | os.X_OK):
         return f"--json {args.json}: {where} is not a directory that can be written to"

@@ -4,7 +4,7 @@ guest's: what is measured meanwhile is a quarter slower or more, and not because
 
 import time
 
-# Of the most that a core was seen to do in this run: less is another on it.
+# Of the most that this core was seen to do in this run: less is another on it.
 ALONE_SHARE = 0.93
 IN_A_ROW = 3
 PAUSE_S = 0.1
@@ -14,25 +14,27 @@ LEARN_CNT = 20
 
 class Cores:
     """probe: a call that returns what each core does just now, by bench_core.c. Waits for a moment in
-    which all cores are ours alone, patience_s at most each time and total_s in all."""
+    which all cores are ours alone, patience_s at most each time and total_s in all. What is
+    told as waited is what neighbours cost: neither the looks that each turn takes nor learning, which
+    is two seconds."""
 
     def __init__(self, probe, patience_s=8, total_s=480, clock=time.monotonic, sleep=time.sleep):
         self._probe, self._patience_s, self._left_s = probe, patience_s, total_s
         self._clock, self._sleep = clock, sleep
-        self._most = 0.0
+        self._most = []  # of each core
         self.turn_cnt = 0
         self.shared_cnt = 0
         self.waited_s = 0.0
 
     def _alone(self):
         got = self._probe()
-        self._most = max(self._most, *got)
-        return min(got) >= ALONE_SHARE * self._most
+        self._most = [max(pair) for pair in zip(got, self._most or got)]
+        return all(now >= ALONE_SHARE * most for now, most in zip(got, self._most))
 
     def wait(self):
         """Before a turn, whatever is measured in it. Returns whether the cores are ours alone: if not,
         the turn is measured all the same."""
-        if self.turn_cnt == 0:
+        if self.turn_cnt == 0 and self._left_s > 0:
             for _ in range(LEARN_CNT):
                 self._alone()
                 self._sleep(PAUSE_S)
@@ -54,4 +56,4 @@ class Cores:
     def row(self):
         """What became of it, for the results."""
         return {"what": "cores", "turns": self.turn_cnt, "begun with another on a core": self.shared_cnt,
-                "waited s": self.waited_s, "most adds/cycle": self._most}
+                "waited s": self.waited_s, "most adds/cycle": max(self._most)}

@@ -175,7 +175,7 @@ class Peer:
 
     def load(self, scans, seconds, *options):
         """Drive it over memif, once both cores are ours; the JSON of passline-load, what share
-        of a core the peer had meanwhile, and whether the cores were not ours when it began."""
+        of a core the peer had meanwhile, and whether the cores were not ours before all that."""
         alone = self.site.ctx.wait_for_cores()
         vdev = f"net_memif0,role=client,socket={self.socket},socket-abstract=no,zero-copy=yes"
         with self.on() as process:

@@ -45,10 +45,10 @@ def shared(results):
     return sum(one["core_shared"] for one in results)
 
 
-def missing_share(one, good_share=1):
-    """What was due and not answered, sent or not, of the good datagrams."""
-    unsent = one["unsent"] * good_share
-    return (one["lost"] + unsent) / max(1, one["sent"] + unsent)
+def unsent_share(one):
+    """Of what was due: not sent when time was over, for who answers had stopped, or the load had."""
+    due = one["sent"] + one["garbage_sent"] + one["unsent"]
+    return one["unsent"] / max(1, due)
 
 
 def most(ctx, appliance, testpmd, scans):
@@ -93,8 +93,9 @@ def paced(ctx, appliance, testpmd, found):
                    "load": share, "M datagrams/s": rate / 1e6}
             for name in ("p50", "p99", "p99.9", "max"):
                 row[f"{name} us"] = median_of(results, "latency_us", name)
-            row["lost share"] = numbers.median([missing_share(one) for one in results])
-            row["most lost"] = max(missing_share(one) for one in results)
+            row["lost share"] = numbers.median([one["lost_share"] for one in results])
+            row["most lost"] = max(one["lost_share"] for one in results)
+            row["most unsent"] = max(unsent_share(one) for one in results)
             row["shared turns"] = shared(results)
             if who == "passline":
                 row["idle share"] = median_of(results, "appliance", "idle_share")
@@ -120,14 +121,15 @@ def flood(ctx, appliance, found):
         "paced": lambda: appliance.load(scans, seconds, "--rate", rate, *options)})
     good = found["cycles/datagram"]
     bad = numbers.median([bad_cycles(one, good, scans) for one in got["full"]])
-    missing = [missing_share(one, 1 - GARBAGE_SHARE) for one in got["paced"]]
     return {
         "what": "flood", "certs": found["certs"], "scans": scans,
         "M bad/s": numbers.median([one["garbage_sent"] / one["seconds"]
                                    for one in got["full"]]) / 1e6,
         "cycles/bad": bad, "bad of good": bad / good,
         "M datagrams/s": rate / 1e6, "garbage share": GARBAGE_SHARE,
-        "lost share": numbers.median(missing), "most lost": max(missing),
+        "lost share": median_of(got["paced"], "lost_share"),
+        "most lost": max(one["lost_share"] for one in got["paced"]),
+        "most unsent": max(unsent_share(one) for one in got["paced"]),
         "p99.9 us": median_of(got["paced"], "latency_us", "p99.9"),
         "idle share": median_of(got["paced"], "appliance", "idle_share"),
         "wrong": sum(one["wrong_verdicts"] + one["old_wrong"]
