@@ -28,8 +28,8 @@ def run(ctx):
                    [f"{rate:,}".replace(",", " ") for rate in RATES],
                    {mode: [one["p99 us"] for one in rows if one["idle"] == mode]
                     for mode in MODES})
-    return rows + ctx.cores_rows(), [numbers.bar("wrong_verdicts", sum(one["wrong"] for one in rows), 0,
-                              at_most=True)]
+    wrong = sum(one["wrong"] for one in rows)
+    return rows + ctx.cores_rows(), [numbers.bar("wrong_verdicts", wrong, 0, at_most=True)]
 
 
 def paced(ctx, appliance, worker, rate):
