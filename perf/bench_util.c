@@ -2,6 +2,7 @@
 
 #include "bench_util.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <sched.h>
 #include <time.h>
@@ -13,17 +14,18 @@ void bench_die(const char *what, const char *why)
 	exit(2);
 }
 
-uint64_t bench_number(const char *flag, const char *s, uint64_t min, uint64_t max)
+uint64_t bench_number(const char *name, const char *s, uint64_t min, uint64_t max)
 {
 	unsigned long long v;
 	char *end;
 
 	errno = 0;
 	v = strtoull(s, &end, 10);
-	if (errno != 0 || end == s || *end != '\0' || v < min || v > max) {
-		fprintf(stderr, "%s: --%s %s: a number from %llu to %llu is needed\n",
-			program_invocation_short_name, flag, s, (unsigned long long)min,
-			(unsigned long long)max);
+	/* strtoull() takes a sign, and turns it round. */
+	if (errno != 0 || !isdigit((unsigned char)*s) || *end != '\0' || v < min || v > max) {
+		fprintf(stderr, "%s: %s%s %s: a number from %llu to %llu is needed\n",
+			program_invocation_short_name, isupper((unsigned char)*name) ? "" : "--",
+			name, s, (unsigned long long)min, (unsigned long long)max);
 		exit(2);
 	}
 	return v;

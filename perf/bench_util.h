@@ -10,8 +10,9 @@
 
 /** Say what failed and why on stderr, and exit 2. */
 void bench_die(const char *what, const char *why) __attribute__((noreturn));
-/** A flag's number, or a clear refusal and exit 2. */
-uint64_t bench_number(const char *flag, const char *s, uint64_t min, uint64_t max);
+/** A number, or a clear refusal and exit 2. name: of an option without its dashes, or of an argument in
+ *  capitals. */
+uint64_t bench_number(const char *name, const char *s, uint64_t min, uint64_t max);
 /** Cycles of the time-stamp counter a second, measured over 0.1 s. */
 double bench_tsc_hz(void);
 /** Sorts v. */
