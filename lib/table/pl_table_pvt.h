@@ -20,7 +20,7 @@
 #include "table/pl_table.h"
 
 #define PL_TABLE_MAGIC          "PLTABLE\n"
-#define PL_TABLE_LAYOUT_VERSION 2u
+#define PL_TABLE_LAYOUT_VERSION 3u
 #define PL_TABLE_SLOTS          3u
 #define PL_TABLE_STASH_CNT      64u /* buckets */
 #define PL_TABLE_POS_CNT        16u /* home, buddy, 14 others; the stash is beyond */
@@ -69,8 +69,9 @@ static inline uint32_t pl_facts_tomb(uint64_t epoch)
 #define PL_META_LEVEL_SHIFT 30u
 #define PL_META_LEVEL_STASH 3u
 
-/* Positions 1 .. this many are searched at a level; the last level has the stash, too. */
-static const uint8_t pl_meta_level_pos[4] = {0, 3, 7, PL_TABLE_POS_CNT - 1};
+/* Positions 1 .. this many are searched at a level; the last level has the stash, too. The first has
+ * the buddy alone, so that one line more settles it. */
+static const uint8_t pl_meta_level_pos[4] = {0, 1, 7, PL_TABLE_POS_CNT - 1};
 
 /* Registration of a reader, on a line of its own. */
 struct pl_reader_slot {

@@ -152,20 +152,45 @@ static uint32_t level_for(uint32_t pos)
 	return level;
 }
 
-/* meta with one more key beyond home. */
-static uint32_t meta_with(uint32_t meta, uint32_t pos, uint32_t tag)
+/* The signpost with the least position, 0 for a free one: the shift of its bits. */
+static uint32_t meta_least(uint32_t meta, uint32_t *pos)
 {
-	if (pos < POS_STASH) {
-		for (uint32_t j = 0; j < PL_META_SIGN_CNT; j++) {
-			uint32_t shift = j * PL_META_SIGN_BITS;
+	uint32_t least = 0;
 
-			if ((meta >> shift & PL_META_POS_MASK) == 0)
-				return (meta & ~(PL_META_SIGN_MASK << shift)) |
-				       (pos | tag << PL_META_TAG_SHIFT) << shift;
+	*pos = meta & PL_META_POS_MASK;
+	for (uint32_t j = 1; j < PL_META_SIGN_CNT; j++) {
+		uint32_t shift = j * PL_META_SIGN_BITS;
+		uint32_t have = meta >> shift & PL_META_POS_MASK;
+
+		if (have < *pos) {
+			*pos = have;
+			least = shift;
 		}
 	}
-	uint32_t level = pos < POS_STASH ? level_for(pos) : PL_META_LEVEL_STASH;
+	return least;
+}
 
+/*
+ * meta with one more key beyond home. When all signposts are taken the deepest keys have them, and
+ * the level stands for the others: nearly always for keys in the buddy.
+ */
+static uint32_t meta_with(uint32_t meta, uint32_t pos, uint32_t tag)
+{
+	uint32_t level = PL_META_LEVEL_STASH;
+
+	if (pos < POS_STASH) {
+		uint32_t least_pos;
+		uint32_t shift = meta_least(meta, &least_pos);
+
+		if (least_pos < pos) {
+			meta = (meta & ~(PL_META_SIGN_MASK << shift)) |
+			       (pos | tag << PL_META_TAG_SHIFT) << shift;
+			pos = least_pos;
+		}
+		if (pos == 0)
+			return meta;
+		level = level_for(pos);
+	}
 	if (level > meta >> PL_META_LEVEL_SHIFT)
 		meta = (meta & ~(3u << PL_META_LEVEL_SHIFT)) | level << PL_META_LEVEL_SHIFT;
 	return meta;
