@@ -23,6 +23,9 @@ struct bench {
 	uint64_t region_size, table_size, page_size;
 	uint64_t failed_inserts;
 	double insert_s, build_s, writes_per_s;
+	bool wait;             /* for cores of our own, before each measurement */
+	uint32_t shared_turns; /* measurements that did not get them */
+	double waited_s;
 };
 
 uint64_t bench_table_now_ns(void);

@@ -106,13 +106,16 @@ static inline void pl_le64_put(void *p, uint64_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
+#define PL_MIX64_MUL1 UINT64_C(0xbf58476d1ce4e5b9)
+#define PL_MIX64_MUL2 UINT64_C(0x94d049bb133111eb)
+
 /** A bijection of 64 bits that mixes well (the finaliser of splitmix64, Steele et al. 2014). */
 static inline uint64_t pl_mix64(uint64_t x)
 {
 	x ^= x >> 30;
-	x *= 0xbf58476d1ce4e5b9ULL;
+	x *= PL_MIX64_MUL1;
 	x ^= x >> 27;
-	x *= 0x94d049bb133111ebULL;
+	x *= PL_MIX64_MUL2;
 	x ^= x >> 31;
 	return x;
 }

@@ -4,29 +4,33 @@
 
 #define PL_SEEN_TRIES_MAX 16u
 
-pl_table_burst_fn pl_table_burst_of(enum pl_table_variant variant)
+const struct pl_table_burst *pl_table_burst_of(enum pl_table_variant variant)
 {
+	static const struct pl_table_burst scalar = {pl_table_start_scalar, pl_table_finish_scalar};
+	static const struct pl_table_burst sse4 = {pl_table_start_sse4, pl_table_finish_sse4};
+	static const struct pl_table_burst avx512 = {pl_table_start_avx512, pl_table_finish_avx512};
+
 	switch (variant) {
 	case PL_TABLE_SCALAR_WORDS:
-		return pl_table_burst_scalar;
+		return &scalar;
 	case PL_TABLE_SSE4:
-		return pl_table_burst_sse4;
+		return &sse4;
 	case PL_TABLE_AVX512:
 		/* What the variant is compiled with; see meson.build. */
 		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
 				       __builtin_cpu_supports("avx512dq")
-			       ? pl_table_burst_avx512
+			       ? &avx512
 			       : NULL;
 	default:
 		return NULL;
 	}
 }
 
-pl_table_burst_fn pl_table_burst_best(void)
+const struct pl_table_burst *pl_table_burst_best(void)
 {
-	pl_table_burst_fn burst = pl_table_burst_of(PL_TABLE_AVX512);
+	const struct pl_table_burst *burst = pl_table_burst_of(PL_TABLE_AVX512);
 
-	return burst != NULL ? burst : pl_table_burst_sse4;
+	return burst != NULL ? burst : pl_table_burst_of(PL_TABLE_SSE4);
 }
 
 void pl_table_prefetch(const struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt)
@@ -52,24 +56,36 @@ static PL_COLD void find_stale(struct pl_table_reader *r, uint32_t cnt, struct p
 		hits[i] = (struct pl_table_hit){.found = PL_TABLE_UNSURE};
 }
 
+void pl_table_find_start(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
+			 struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt,
+			 struct pl_table_pending *pending)
+{
+	pending->ids = ids;
+	pending->hits = hits;
+	if (PL_UNLIKELY(r->stale)) {
+		find_stale(r, cnt, hits);
+		pending->cnt = 0;
+		return;
+	}
+	if (PL_UNLIKELY(r->prev != NULL || next_cnt > cnt)) {
+		pl_table_prefetch(r, next_ids, next_cnt);
+		next_cnt = 0;
+	}
+	r->burst->start(r, ids, cnt, hits, next_ids, next_cnt, pending);
+}
+
+void pl_table_find_finish(struct pl_table_reader *r, const struct pl_table_pending *pending)
+{
+	r->burst->finish(r, pending);
+}
+
 void pl_table_find(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
 		   struct pl_table_hit *hits)
 {
-	if (PL_UNLIKELY(r->stale))
-		find_stale(r, cnt, hits);
-	else
-		r->burst(r, ids, cnt, hits, NULL, 0);
-}
+	struct pl_table_pending pending;
 
-void pl_table_find_ahead(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
-			 struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt)
-{
-	if (PL_UNLIKELY(r->stale || r->prev != NULL || next_cnt > cnt)) {
-		pl_table_prefetch(r, next_ids, next_cnt);
-		pl_table_find(r, ids, cnt, hits);
-		return;
-	}
-	r->burst(r, ids, cnt, hits, next_ids, next_cnt);
+	pl_table_find_start(r, ids, cnt, hits, NULL, 0, &pending);
+	pl_table_find_finish(r, &pending);
 }
 
 /*

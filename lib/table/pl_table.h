@@ -97,6 +97,17 @@ enum pl_table_seen {
 	PL_SEEN_UNSURE = 3, /* lost a bounded number of races, or the table was superseded */
 };
 
+/** A burst of lookups between its two halves. The caller's memory; what is in it is the table's. */
+struct pl_table_pending {
+	const uint64_t *ids;
+	struct pl_table_hit *hits;
+	uint32_t cnt; /* of lookups that need a second line */
+	/* Written eight at a time. */
+	uint64_t bucket[PL_TABLE_BURST_MAX + 8]; /* where that is */
+	uint64_t lead[PL_TABLE_BURST_MAX + 8];   /* what led there */
+	uint64_t idx[PL_TABLE_BURST_MAX + 8];    /* in the burst */
+};
+
 /** What one reader did; the thread that owns the reader may read it. */
 struct pl_table_reader_counters {
 	uint64_t unsure;      /* lookups and scans that could not tell */
@@ -130,13 +141,22 @@ void pl_table_find(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
 		   struct pl_table_hit *hits);
 
 /**
- * pl_table_find() of one burst and pl_table_prefetch() of the next in one pass, which keeps the
- * memory evenly busy: the fastest way when lookups are most of the work.
+ * The first half of pl_table_find(), and pl_table_prefetch() of the next burst between its lookups, which
+ * keeps the memory evenly busy. Starting a burst before finishing the one before it is the fastest
+ * way when lookups are most of the work: what a few of them need beyond their first line comes
+ * meanwhile.
  *
+ * @param ids       must stay as they are until finished.
+ * @param hits      not to be read until finished.
  * @param next_cnt  0 .. cnt is best; more is fetched first.
+ * @param pending   to pl_table_find_finish(), before the reader's next pl_table_quiesce().
+ * Thread: r's. Blocks: no. Allocates: no. Wait-free.
  */
-void pl_table_find_ahead(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
-			 struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt);
+void pl_table_find_start(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
+			 struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt,
+			 struct pl_table_pending *pending);
+/** The second half, once for each start. As pl_table_find_start(). */
+void pl_table_find_finish(struct pl_table_reader *r, const struct pl_table_pending *pending);
 
 /**
  * Accept a scan of a found certificate, unless this QR or a newer one was accepted before.

@@ -22,25 +22,12 @@
 #include <smmintrin.h>
 #endif
 
-/* Fetches of the next burst that go out while the second lines of this one are on their way. */
-#define FETCH_LATE_CNT 24u
-
-/* Lookups whose home line leads on. Room for a vector that is stored whole. */
-#define PENDING_MAX (PL_TABLE_BURST_MAX + 8u)
-
-struct pending {
-	uint32_t cnt;
-	uint64_t bucket[PENDING_MAX]; /* home, then where it leads */
-	uint64_t meta[PENDING_MAX];   /* and above it, in the high half, the key's tag */
-	uint64_t idx[PENDING_MAX];    /* in the burst */
-};
-
 /*
  * Look into one bucket for the burst: the facts of id, 0 if it is not there, and its slot.
  *
- * With SSE4.1 the three ids are compared at once, and with AVX-512 those of eight lookups
- * (pl_table_burst_avx512.c). Such loads are outside C11's model, so this leans on the machine's: lanes of 8 and 4 aligned bytes
- * are read whole, and loads are not reordered with loads; the barrier keeps the compiler to it.
+ * With SSE4.1 two ids are compared at once, and with AVX-512 all three (pl_table_burst_avx512.c). Such
+ * loads are outside C11's model, so this leans on the machine's: lanes of 8 and 4 aligned bytes are
+ * read whole, and loads are not reordered with loads; the barrier keeps the compiler to it.
  * What must hold is what pl_bucket_match() argues: facts before ids. That one is used everywhere
  * else, and under ThreadSanitizer; tests hold all of them against each other. Few instructions
  * matter beyond their own time: a fetch whose address is not in the TLB holds up retirement, and how
@@ -89,24 +76,6 @@ static inline uint32_t bucket_facts(struct pl_bucket *buckets, uint64_t bucket, 
 }
 #endif
 
-/* Everything that meta leads to, one line after another: a tag that another key has, too, or a
- * home with more than three keys beyond it. */
-static PL_COLD void find_rest(struct pl_table_reader *r, uint64_t id, struct pl_table_hit *hit)
-{
-	uint64_t hash = pl_table_hash(id, r->seed);
-	uint32_t facts;
-	uint64_t slot =
-		pl_table_find_beyond(r->buckets, r->bucket_cnt, r->seed,
-				     pl_table_reduce(hash, r->bucket_cnt), hash, id, false, &facts);
-
-	r->counters.rest++;
-	if (slot == PL_TABLE_NO_SLOT)
-		return;
-	hit->slot = slot;
-	hit->facts = facts;
-	hit->found = PL_TABLE_FOUND;
-}
-
 /*
  * The position that a home's meta leads to first; with a level and no signpost, the buddy.
  * match: from pl_meta_match(), may be 0.
@@ -117,6 +86,17 @@ static inline uint32_t meta_first_pos(uint32_t meta, uint32_t match)
 	uint32_t shift = (uint32_t)__builtin_ctz(match | 1u << 31) - PL_META_SIGN_BITS;
 
 	return match == 0 ? 1 : meta >> shift & PL_META_POS_MASK;
+}
+
+/*
+ * Does meta lead a key of this tag anywhere but to meta_first_pos()? It must be the meta word that gave
+ * that position: a later one may lead to the key by another way.
+ */
+static inline bool meta_leads_further(uint32_t meta, uint32_t match)
+{
+	uint32_t level = meta >> PL_META_LEVEL_SHIFT;
+
+	return (match & (match - 1)) != 0 || level > 1 || (level != 0 && match != 0);
 }
 
 /* facts 0: not found. The two fields as one store. */
@@ -130,32 +110,12 @@ static inline void hit_set(struct pl_table_hit *hit, uint32_t facts)
 	memcpy((uint8_t *)hit + offsetof(struct pl_table_hit, facts), &word, sizeof(word));
 }
 
-/* Ask for all the second lines. */
-static inline void pending_ask(struct pl_table_reader *r, struct pending *p)
+/* A key that is not where its home's meta led to first. */
+static inline void find_further(struct pl_table_reader *r, const struct pl_table_pending *p,
+				uint32_t k)
 {
-	r->counters.second_line += p->cnt;
-	for (uint32_t k = 0; k < p->cnt; k++) {
-		uint32_t meta = (uint32_t)p->meta[k];
-		uint32_t pos =
-			meta_first_pos(meta, pl_meta_match(meta, (uint32_t)(p->meta[k] >> 32)));
-
-		p->bucket[k] = pl_table_pos_bucket(p->bucket[k], pos, r->seed, r->bucket_cnt);
-		pl_prefetch(&r->buckets[p->bucket[k]]);
-	}
-}
-
-/* Look at them, and where that does not settle it, further. */
-static inline void pending_look(struct pl_table_reader *r, const uint64_t *ids,
-				struct pl_table_hit *hits, const struct pending *p)
-{
-	for (uint32_t k = 0; k < p->cnt; k++) {
-		uint32_t i = (uint32_t)p->idx[k];
-		uint32_t facts = bucket_facts(r->buckets, p->bucket[k], ids[i], &hits[i].slot);
-
-		hit_set(&hits[i], facts);
-		if (PL_UNLIKELY(facts == 0))
-			find_rest(r, ids[i], &hits[i]);
-	}
+	if (PL_UNLIKELY(meta_leads_further((uint32_t)p->lead[k], (uint32_t)(p->lead[k] >> 32))))
+		pl_table_find_rest(r, p->ids[p->idx[k]], &p->hits[p->idx[k]]);
 }
 
 #endif

@@ -69,6 +69,31 @@ uint64_t pl_table_find_beyond(struct pl_bucket *buckets, uint64_t bucket_cnt, ui
 	return PL_TABLE_NO_SLOT;
 }
 
+void pl_table_prefetch_rest(const struct pl_table_reader *r, uint64_t home, uint32_t meta)
+{
+	uint32_t last = pl_meta_level_pos[meta >> PL_META_LEVEL_SHIFT];
+
+	for (uint32_t pos = 1; pos <= last; pos++)
+		pl_prefetch(&r->buckets[pl_table_pos_bucket(home, pos, r->seed, r->bucket_cnt)]);
+}
+
+/* Several keys with one tag, or a home with more keys beyond it than signposts. */
+void pl_table_find_rest(struct pl_table_reader *r, uint64_t id, struct pl_table_hit *hit)
+{
+	uint64_t hash = pl_table_hash(id, r->seed);
+	uint32_t facts;
+	uint64_t slot =
+		pl_table_find_beyond(r->buckets, r->bucket_cnt, r->seed,
+				     pl_table_reduce(hash, r->bucket_cnt), hash, id, false, &facts);
+
+	r->counters.rest++;
+	if (slot == PL_TABLE_NO_SLOT)
+		return;
+	hit->slot = slot;
+	hit->facts = facts;
+	hit->found = PL_TABLE_FOUND;
+}
+
 uint64_t pl_map_find(const struct pl_map *m, uint64_t id, bool with_tomb)
 {
 	uint64_t hash = pl_table_hash(id, m->seed);

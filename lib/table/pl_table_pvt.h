@@ -68,6 +68,7 @@ static inline uint32_t pl_facts_tomb(uint64_t epoch)
 #define PL_META_TAG_MASK    63u
 #define PL_META_LEVEL_SHIFT 30u
 #define PL_META_LEVEL_STASH 3u
+#define PL_META_DEEP        (1u << 31) /* a level with more than the buddy */
 
 /* Positions 1 .. this many are searched at a level; the last level has the stash, too. The first has
  * the buddy alone, so that one line more settles it. */
@@ -192,10 +193,14 @@ struct pl_table {
 
 struct pl_table_reader;
 
-/* One burst of lookups: pl_table_burst.c, pl_table_burst_avx512.c. next_cnt <= cnt <= PL_TABLE_BURST_MAX. */
-typedef void (*pl_table_burst_fn)(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
-				  struct pl_table_hit *hits, const uint64_t *next_ids,
-				  uint32_t next_cnt);
+/* The two halves of a burst of lookups: pl_table_burst.c, pl_table_burst_avx512.c. next_cnt <= cnt <=
+ * PL_TABLE_BURST_MAX; ids and hits of pending are set. */
+struct pl_table_burst {
+	void (*start)(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
+		      struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt,
+		      struct pl_table_pending *p);
+	void (*finish)(struct pl_table_reader *r, const struct pl_table_pending *p);
+};
 
 enum pl_table_variant {
 	PL_TABLE_SCALAR_WORDS = 0,
@@ -212,7 +217,7 @@ struct pl_table_reader {
 	struct pl_table_header *h;
 	struct pl_reader_slot *slot;
 	uint64_t epoch;
-	pl_table_burst_fn burst;
+	const struct pl_table_burst *burst;
 	const struct pl_table_view *view;
 	struct pl_map *cur;
 	struct pl_map *prev;
@@ -346,6 +351,10 @@ uint64_t pl_map_find(const struct pl_map *m, uint64_t id, bool with_tomb);
 uint64_t pl_table_find_beyond(struct pl_bucket *buckets, uint64_t bucket_cnt, uint64_t seed,
 			      uint64_t home, uint64_t hash, uint64_t id, bool with_tomb,
 			      uint32_t *facts);
+/* The lines that a level leads to, but for the stash. */
+PL_COLD void pl_table_prefetch_rest(const struct pl_table_reader *r, uint64_t home, uint32_t meta);
+/* All that the home's meta leads to, one line after another; hit as it is when there is no more. */
+PL_COLD void pl_table_find_rest(struct pl_table_reader *r, uint64_t id, struct pl_table_hit *hit);
 
 /* pl_table_write.c */
 struct pl_write { /* one inserting thread */
@@ -379,13 +388,15 @@ void pl_table_grow_resume(struct pl_table *t);
 void pl_table_grow_abandon(struct pl_table *t);
 
 /* pl_table.c */
-pl_table_burst_fn pl_table_burst_of(enum pl_table_variant variant); /* NULL: not on this CPU */
-pl_table_burst_fn pl_table_burst_best(void);
+const struct pl_table_burst *
+pl_table_burst_of(enum pl_table_variant variant); /* NULL: not on this CPU */
+const struct pl_table_burst *pl_table_burst_best(void);
 /* pl_table_burst.c, compiled twice, and pl_table_burst_avx512.c */
 #define B(name)                                                                                  \
-	void pl_table_burst_##name(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt, \
+	void pl_table_start_##name(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt, \
 				   struct pl_table_hit *hits, const uint64_t *next_ids,          \
-				   uint32_t next_cnt)
+				   uint32_t next_cnt, struct pl_table_pending *p);               \
+	void pl_table_finish_##name(struct pl_table_reader *r, const struct pl_table_pending *p)
 B(scalar);
 B(sse4);
 B(avx512);

@@ -263,10 +263,19 @@ static uint32_t reply_all(struct pl_verify *v, const struct pl_view *view, const
 	return op_cnt;
 }
 
+/* While the table is being loaded what it says counts for nothing. */
+static void look_up(struct pl_verify *v, const struct pl_now *now, struct chunk *c,
+		    const struct chunk *next)
+{
+	if (PL_LIKELY(!(now->flags & PL_FLAG_LOADING)))
+		pl_table_find_start(v->table, c->cert_id, c->cnt, c->hits, next->cert_id, next->cnt,
+				    &c->looked_up);
+}
+
 uint32_t pl_verify_burst(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
 			 struct pl_verify_item *items, uint32_t item_cnt)
 {
-	uint32_t cur = 0;
+	struct chunk *cur = &v->chunks[0], *next = &v->chunks[1], *after = &v->chunks[2];
 
 	PL_DCHECK(item_cnt <= PL_VERIFY_BURST_MAX);
 	v->items = items;
@@ -276,12 +285,19 @@ uint32_t pl_verify_burst(struct pl_verify *v, const struct pl_view *view, const 
 	v->next_scan = 0;
 
 	peek_all(v, view);
-	gather(v, view, now, &v->chunks[cur]);
-	pl_table_prefetch(v->table, v->chunks[cur].cert_id, v->chunks[cur].cnt);
-	while (v->chunks[cur].cnt != 0) {
-		gather(v, view, now, &v->chunks[cur ^ 1]);
-		pl_verify_judge(v, view, now, &v->chunks[cur], &v->chunks[cur ^ 1]);
-		cur ^= 1;
+	gather(v, view, now, cur);
+	pl_table_prefetch(v->table, cur->cert_id, cur->cnt);
+	gather(v, view, now, next);
+	look_up(v, now, cur, next);
+	while (cur->cnt != 0) {
+		struct chunk *done = cur;
+
+		gather(v, view, now, after);
+		look_up(v, now, next, after);
+		pl_verify_judge(v, view, now, cur);
+		cur = next;
+		next = after;
+		after = done;
 	}
 	pl_table_quiesce(v->table);
 	return reply_all(v, view, now);

@@ -41,7 +41,7 @@ static enum pl_verdict absent(const struct judge *j, uint8_t found)
 static PL_COLD bool other_epoch_ok(struct pl_verify *v, const struct pl_token_keys *keys,
 				   const struct chunk *c, uint32_t i)
 {
-	uint32_t own = pl_facts_key_epoch(v->hits[i].facts);
+	uint32_t own = pl_facts_key_epoch(c->hits[i].facts);
 
 	for (uint32_t e = 0; e < PL_CERT_KEY_EPOCH_CNT; e++) {
 		const struct pl_token_batch one = {
@@ -71,7 +71,7 @@ static PL_COLD bool other_epoch_ok(struct pl_verify *v, const struct pl_token_ke
 static inline enum pl_verdict token_verdict(struct pl_verify *v, const struct pl_token_keys *keys,
 					    const struct chunk *c, uint32_t i)
 {
-	bool held = keys->held[pl_facts_key_epoch(v->hits[i].facts)] != 0;
+	bool held = keys->held[pl_facts_key_epoch(c->hits[i].facts)] != 0;
 
 	if (PL_LIKELY(held && v->token_ok[i]) || other_epoch_ok(v, keys, c, i))
 		return PL_V_PASS;
@@ -82,7 +82,7 @@ static inline enum pl_verdict token_verdict(struct pl_verify *v, const struct pl
 static enum pl_verdict judge_one(const struct judge *j, struct pl_verify *v, const struct chunk *c,
 				 uint32_t i)
 {
-	const struct pl_table_hit *hit = &v->hits[i];
+	const struct pl_table_hit *hit = &c->hits[i];
 	enum pl_verdict vd;
 
 	if (PL_UNLIKELY(hit->found != PL_TABLE_FOUND))
@@ -181,11 +181,11 @@ static void check_tokens(struct pl_verify *v, const struct pl_view *view, const 
 	};
 
 	for (uint32_t i = 0; i < c->cnt; i++) {
-		uint32_t epoch = pl_facts_key_epoch(v->hits[i].facts);
+		uint32_t epoch = pl_facts_key_epoch(c->hits[i].facts);
 
 		v->master0[i] = keys->master0[epoch];
 		v->master1[i] = keys->master1[epoch];
-		v->generation[i] = pl_facts_generation(v->hits[i].facts);
+		v->generation[i] = pl_facts_generation(c->hits[i].facts);
 	}
 	v->token_check(&batch, c->cnt, v->token_ok);
 }
@@ -212,7 +212,7 @@ static PL_COLD void sample_take(struct pl_verify *v, const struct pl_now *now,
 	uint64_t scan_cnt = v->counters->scans - v->sampled_scans;
 
 	v->sample = (struct pl_sample){
-		.facts = v->hits[i].facts,
+		.facts = c->hits[i].facts,
 		.at_s = (uint32_t)(now->wall_ms / 1000),
 		.scan_cnt = scan_cnt < UINT32_MAX ? (uint32_t)scan_cnt : UINT32_MAX,
 		.venue_class = (uint8_t)PL_VENUE_CLASS(c->venue_id[i]),
@@ -224,7 +224,7 @@ static PL_COLD void sample_take(struct pl_verify *v, const struct pl_now *now,
 }
 
 void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
-		     const struct chunk *c, const struct chunk *next)
+		     const struct chunk *c)
 {
 	const struct judge j = {
 		.view = view,
@@ -238,10 +238,10 @@ void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const stru
 		judge_loading(v, view, c);
 		return;
 	}
-	pl_table_find_ahead(v->table, c->cert_id, c->cnt, v->hits, next->cert_id, next->cnt);
+	pl_table_find_finish(v->table, &c->looked_up);
 	check_tokens(v, view, c);
 	for (uint32_t i = 0; i < c->cnt; i++) {
-		const struct pl_table_hit *hit = &v->hits[i];
+		const struct pl_table_hit *hit = &c->hits[i];
 		uint32_t venue_id = c->venue_id[i], kind = 0, flags = 0;
 		enum pl_verdict vd;
 

@@ -2,8 +2,9 @@
 /**
  * @file
  * One worker's scratch. A burst of datagrams is opened a group at a time; the scans of a group
- * are gathered into chunks, and a chunk's table lines are asked for while the one before it is
- * looked up, so that DRAM works while AES and the token check do.
+ * are gathered into chunks, and three chunks are under way: of one the table lines are asked for while
+ * the one before it is looked up, and the one before that is judged when what a few of its look-ups
+ * needed beyond their first line has come. So DRAM works while AES and the token check do.
  */
 #ifndef PL_VERIFY_PVT_H
 #define PL_VERIFY_PVT_H
@@ -28,6 +29,8 @@ struct chunk {
 	uint32_t scan_id[CHUNK_MAX];
 	uint8_t *out[CHUNK_MAX];
 	struct pl_gateway_counters *gateway[CHUNK_MAX];
+	struct pl_table_hit hits[CHUNK_MAX];
+	struct pl_table_pending looked_up; /* started, not finished */
 };
 
 static_assert(PL_WIRE_REQ_HDR_SIZE + PL_WIRE_REQ_HEAD_SIZE ==
@@ -72,7 +75,7 @@ struct pl_verify {
 	struct pending pending[PL_VERIFY_BURST_MAX];
 	struct pl_seal_op ops[PL_VERIFY_BURST_MAX];
 	uint32_t op_item[PL_VERIFY_BURST_MAX];
-	struct chunk chunks[2];
+	struct chunk chunks[3];
 
 	/* A sample of the scans: asked for, or taken and not yet fetched. */
 	bool sample_asked PL_OWNED_BY(worker);
@@ -81,7 +84,6 @@ struct pl_verify {
 	struct pl_sample sample;
 
 	/* Of the chunk being judged. */
-	struct pl_table_hit hits[CHUNK_MAX];
 	uint64_t master0[CHUNK_MAX];
 	uint64_t master1[CHUNK_MAX];
 	uint32_t generation[CHUNK_MAX];
@@ -91,9 +93,8 @@ struct pl_verify {
 	struct pl_gateway_counters gateway_counters[PL_GATEWAY_MAX] PL_OWNED_BY(worker);
 };
 
-/* pl_verify_judge.c: give every scan of a chunk its verdict, and have next, which may be empty,
- * fetched. */
+/* pl_verify_judge.c: finish a chunk's look-ups and give every scan its verdict. */
 void pl_verify_judge(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
-		     const struct chunk *c, const struct chunk *next);
+		     const struct chunk *c);
 
 #endif

@@ -24,7 +24,7 @@ def measure(ctx, certs):
     if ctx.quick:
         return ctx.run_json([program, certs, lookups, 1, "-", rivals])[0]
     with ctx.hugepages((certs * HUGE_BYTES >> 20) + 512) as huge:
-        return ctx.run_json([program, certs, lookups, ctx.rounds_or(5, 1), huge or "-", rivals])[0]
+        return ctx.run_json([program, certs, lookups, ctx.rounds_or(9, 1), huge or "-", rivals])[0]
 
 
 def row(one):
@@ -43,6 +43,8 @@ def row(one):
     spread = max((one[what]["most_ns"] - one[what]["least_ns"]) / 2 / ns(one, what)
                  for what in ["ceiling"] + LOOKUPS if what in one)
     out["most spread"] = spread
+    out["shared turns"] = one["shared_turns"]
+    out["waited s"] = one["waited_s"]
     out["hit seen share"] = ceiling / ns(one, "hit_seen")
     out["miss share"] = ceiling / ns(one, "miss")
     return out
