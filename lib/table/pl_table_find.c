@@ -36,7 +36,8 @@ uint64_t pl_table_find_beyond(struct pl_bucket *buckets, uint64_t bucket_cnt, ui
 			      uint64_t home, uint64_t hash, uint64_t id, bool with_tomb,
 			      uint32_t *facts)
 {
-	/* META-PUB acquire: see pl_table_find(). */
+	/* META-PUB acquire: a key that was put before has its signpost, or its level, here. Pairs:
+	 * META-PUB release in the writer. */
 	uint32_t meta = atomic_load_explicit(&buckets[home].meta, memory_order_acquire);
 	uint32_t tag = pl_table_tag(hash);
 	uint32_t level = meta >> PL_META_LEVEL_SHIFT;

@@ -198,8 +198,9 @@ static uint32_t meta_with(uint32_t meta, uint32_t pos, uint32_t tag)
 
 static void meta_store(struct pl_map *m, uint64_t home, uint32_t meta)
 {
-	/* META-PUB release: keys that this word leads to were put before. Pairs: the acquire
-	 * loads in pl_table_find() and pl_table_find_beyond(). */
+	/* META-PUB release: keys that this word leads to were put before, but for one that is being
+	 * put. Pairs: the loads of a burst's first half (look() with AVX-512, ask() else) and the
+	 * acquire load in pl_table_find_beyond(). */
 	atomic_store_explicit(&m->buckets[home].meta, meta, memory_order_release);
 }
 
@@ -248,7 +249,7 @@ void pl_map_home_rebuild(struct pl_map *m, uint64_t home)
 	meta_store(m, home, meta);
 }
 
-/* The key in a removed slot gives it up: what led to it goes. */
+/* What led to the key that a slot was of, which is nobody's now: no reader holds it, no lookup ends in it. */
 static void detach_old(struct pl_map *m, uint64_t slot)
 {
 	uint64_t hash = pl_table_hash(id_at(m, slot), m->seed);
@@ -272,9 +273,7 @@ static void detach_old(struct pl_map *m, uint64_t slot)
 		}
 		return;
 	}
-	/* With a level it takes a look at all positions; as if the slot were empty already. It
-	 * is nobody's now: no reader holds it, and no lookup may end in it. */
-	atomic_store_explicit(facts_at(m, slot), 0, memory_order_relaxed);
+	/* With a level it takes a look at all positions. */
 	pl_map_home_rebuild(m, home);
 }
 
@@ -421,16 +420,23 @@ static void put_new(struct pl_write *w, uint64_t id, uint32_t tag, uint32_t fact
 	bool was_tomb = atomic_load_explicit(&b->facts[i], memory_order_relaxed) != 0;
 
 	journal_begin(w, PL_JOURNAL_INSERT, id, p->slot, was_tomb);
-	if (was_tomb)
+	if (was_tomb) {
+		/* relaxed: a removed certificate is absent to readers either way. */
+		atomic_store_explicit(&b->facts[i], 0, memory_order_relaxed);
 		detach_old(m, p->slot);
+	}
 	if (p->pos != 0)
 		meta_store(m, home,
 			   meta_with(atomic_load_explicit(&m->buckets[home].meta,
 							  memory_order_relaxed),
 				     p->pos, tag));
-	/* relaxed: no reader takes notice of them before SLOT-PUB. */
-	atomic_store_explicit(&b->id[i], id, memory_order_relaxed);
-	atomic_store_explicit(&b->seen[i], 0, memory_order_relaxed);
+	/* REUSE release, both: the slot was given up before. If we die here, the next writer must not
+	 * find a removed slot with the newcomer's id and the seen word of another: it would take it
+	 * for the newcomer's own, and its scans for replayed. Nor one with the old id and no scan.
+	 * Pairs: the next writer's attaching, which finds our stores in their order. Readers take
+	 * no notice before SLOT-PUB. */
+	atomic_store_explicit(&b->id[i], id, memory_order_release);
+	atomic_store_explicit(&b->seen[i], 0, memory_order_release);
 	facts_publish(m, p->slot, facts);
 	if (w->locks == NULL)
 		count(w, &m->h->entry_cnt, 1);

@@ -6,16 +6,9 @@
  * and others, and all is checked. At some such places the writer is then also really killed.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <fcntl.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
 
+#include "single_step.h"
 #include "table/pl_table_pvt.h"
 
 #define KEYS        150u
@@ -38,6 +31,7 @@ struct scene {
 	enum op op;
 	uint32_t key; /* what the writer does it to */
 	uint32_t version;
+	bool reuses; /* a removed slot: another's, or its own */
 };
 
 static uint64_t id_of(uint32_t key)
@@ -67,6 +61,42 @@ static void position_look(const struct scene *s, const struct pl_table *t)
 	for (uint32_t i = 0; i < sizeof(position); i++)
 		if (position[i] != position[0] || position[i] < 1 || position[i] > 2)
 			fail_msg("%s: byte %u of the position is %u", s->name, i, position[i]);
+}
+
+/* Of a scan: the certificate's own, so that one in another's slot is seen. */
+static uint32_t hash_of(uint64_t id)
+{
+	return (uint32_t)pl_mix64(id ^ 0x5555) & 0x7fffffff;
+}
+
+/* No certificate has the newest scan of another. */
+static void seen_look(const struct scene *s, const struct pl_table *t)
+{
+	const struct pl_map *m = atomic_load_explicit(&t->view, memory_order_acquire)->cur;
+
+	for (uint64_t i = 0; i < (m->bucket_cnt + PL_TABLE_STASH_CNT) * PL_TABLE_SLOTS; i++) {
+		struct pl_bucket *b = &m->buckets[i / PL_TABLE_SLOTS];
+		uint64_t seen = b->seen[i % PL_TABLE_SLOTS], id = b->id[i % PL_TABLE_SLOTS];
+
+		if (pl_facts_live(b->facts[i % PL_TABLE_SLOTS]) && seen != 0 &&
+		    (uint32_t)seen >> 1 != hash_of(id))
+			fail_msg("%s: id %llx has another's scan", s->name, (unsigned long long)id);
+	}
+}
+
+static void scan_all(struct pl_table *t, uint32_t filled)
+{
+	struct pl_table_reader *r;
+
+	assert_int_equal(pl_table_reader_create(t, &r), 0);
+	for (uint32_t key = 0; key < filled; key++) {
+		uint64_t id = id_of(key);
+		struct pl_table_hit hit;
+
+		pl_table_find(r, &id, 1, &hit);
+		assert_int_equal(pl_table_seen(r, &hit, 2000000000, hash_of(id)), PL_SEEN_NEW);
+	}
+	pl_table_reader_destroy(r);
 }
 
 static int do_op(struct pl_table *t, const struct scene *s)
@@ -107,6 +137,7 @@ static void look(const struct scene *s, struct pl_table_reader *r, bool may_old,
 	struct pl_table_hit hits[PL_TABLE_BURST_MAX];
 
 	position_look(s, r->t);
+	seen_look(s, r->t);
 	for (uint32_t first = 0; first < KEYS; first += PL_TABLE_BURST_MAX) {
 		uint32_t cnt =
 			KEYS - first < PL_TABLE_BURST_MAX ? KEYS - first : PL_TABLE_BURST_MAX;
@@ -145,8 +176,11 @@ static struct pl_table *scene_make(const struct scene *s)
 	position_set(t, 1);
 	for (uint32_t key = 0; key < s->filled; key++)
 		assert_int_equal(pl_table_put(t, id_of(key), facts_of(key, 0)), 0);
+	scan_all(t, s->filled);
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(s->removed) && s->removed[i] != 0; i++)
 		assert_int_equal(pl_table_remove(t, id_of(s->removed[i])), 0);
+	/* Readers from here on have passed the removals. */
+	(void)pl_map_epoch_bump(atomic_load_explicit(&t->view, memory_order_acquire)->cur);
 	pl_table_close(t);
 	return open_as(path, false);
 }
@@ -199,47 +233,20 @@ static void file_write(const char *file, const void *bytes, size_t size)
 static pid_t writer_start(const struct scene *s)
 {
 	pid_t child = fork();
-	int status;
 
-	assert_int_not_equal(child, -1);
 	if (child == 0) {
 		struct pl_table_conf conf = {.path = path, .numa_node = -1};
 		struct pl_table *t;
 
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 ||
-		    pl_table_attach(&conf, true, &t, error, sizeof(error)) != 0)
+		if (!step_allow() || pl_table_attach(&conf, true, &t, error, sizeof(error)) != 0)
 			_exit(1);
 		raise(SIGSTOP);
 		(void)do_op(t, s);
 		raise(SIGSTOP);
 		_exit(0);
 	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	step_begin(child);
 	return child;
-}
-
-/* One instruction. False at the second stop. */
-static bool writer_step(pid_t child)
-{
-	int status;
-
-	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSTOPPED(status));
-	if (WSTOPSIG(status) == SIGSTOP)
-		return false;
-	assert_int_equal(WSTOPSIG(status), SIGTRAP);
-	return true;
-}
-
-static void writer_kill(pid_t child)
-{
-	int status;
-
-	kill(child, SIGKILL);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSIGNALED(status));
 }
 
 /* Put a table file back as it was, under its mappings. */
@@ -262,7 +269,7 @@ static uint32_t step_through(const struct scene *s, struct pl_table_reader *r, s
 	/* What attaching wrote is not the operation's. */
 	memcpy(last, (void *)m->h, m->size);
 	while (running) {
-		running = writer_step(child);
+		running = step_one(child);
 		assert_true(++steps < STEPS_MAX);
 		if (memcmp(last, (void *)m->h, m->size) == 0)
 			continue;
@@ -273,9 +280,17 @@ static uint32_t step_through(const struct scene *s, struct pl_table_reader *r, s
 		assert_true(++changes < CHANGES_MAX);
 	}
 	look(s, r, false, true);
-	writer_kill(child);
+	step_kill(child);
 	assert_true(steps > 100); /* it really was stepped through */
 	return changes;
+}
+
+static uint64_t removed_count(const struct pl_table *t)
+{
+	struct pl_table_stats stats;
+
+	pl_table_stats_get(t, &stats);
+	return stats.removed_cnt;
 }
 
 static void run_scene(const struct scene *s)
@@ -284,17 +299,18 @@ static void run_scene(const struct scene *s)
 	struct pl_map *m = atomic_load_explicit(&t->view, memory_order_acquire)->cur;
 	uint8_t *begin = malloc(m->size), *last = malloc(m->size);
 	struct pl_table_reader *r;
+	uint64_t removed_cnt;
 	uint32_t changes;
 
 	assert_non_null(begin);
 	assert_non_null(last);
 	assert_int_equal(pl_table_reader_create(t, &r), 0);
-	/* Removed slots may be used again: this reader has passed. */
-	pl_table_quiesce(r);
 	memcpy(begin, (void *)m->h, m->size);
 	look(s, r, true, false);
+	removed_cnt = removed_count(t);
 	changes = step_through(s, r, m, last);
 	assert_true(changes >= 1);
+	assert_int_equal(removed_count(t), removed_cnt + (s->op == OP_REMOVE) - s->reuses);
 	/* Now by really killing, at the first change, in the middle and at the last. */
 	for (uint32_t at = 1; at <= changes; at += changes > 2 ? (changes - 1) / 2 : 1) {
 		restore(m, begin);
@@ -302,12 +318,12 @@ static void run_scene(const struct scene *s)
 		uint32_t seen = 0;
 
 		memcpy(last, (void *)m->h, m->size);
-		while (seen < at && writer_step(child))
+		while (seen < at && step_one(child))
 			if (memcmp(last, (void *)m->h, m->size) != 0) {
 				memcpy(last, (void *)m->h, m->size);
 				seen++;
 			}
-		writer_kill(child);
+		step_kill(child);
 		look(s, r, true, true);
 		pl_table_quiesce(r);
 		pl_table_reader_destroy(r);
@@ -348,11 +364,11 @@ static void test_put(void **state)
 static void test_put_in_a_removed_slot(void **state)
 {
 	static const struct scene scenes[] = {
-		{"used again, at home or near", 2,  6,   {1, 2, 3, 4},     OP_PUT, 60,  1},
-		{"used again, crowded",         16, 48,  {3, 9, 17, 40},   OP_PUT, 100, 1},
-		{"used again, more crowded",    16, 60,  {31, 41, 45, 47}, OP_PUT, 101, 1},
-		{"comes back",                  16, 48,  {3, 9, 17, 40},   OP_PUT, 17,  1},
-		{"comes back from the stash",   2,  100, {70, 80},         OP_PUT, 80,  1},
+		{"used again, at home or near", 2,  6,   {1, 2, 3, 4},     OP_PUT, 60,  1, true},
+		{"used again, crowded",         16, 48,  {3, 9, 17, 40},   OP_PUT, 100, 1, true},
+		{"used again, more crowded",    16, 60,  {31, 41, 45, 47}, OP_PUT, 101, 1, true},
+		{"comes back",                  16, 48,  {3, 9, 17, 40},   OP_PUT, 17,  1, true},
+		{"comes back from the stash",   2,  100, {70, 80},         OP_PUT, 80,  1, true},
 	};
 
 	(void)state;

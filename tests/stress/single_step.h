@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A child that stops itself with SIGSTOP, goes on one instruction at a time, and stops itself again
+ * when what it does is done. */
+#ifndef SINGLE_STEP_H
+#define SINGLE_STEP_H
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ptrace.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+/* In the child, which then raises SIGSTOP where stepping is to begin and where it is to end. */
+static inline bool step_allow(void)
+{
+	return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0;
+}
+
+/* Wait for the first stop. */
+static inline void step_begin(pid_t child)
+{
+	int status;
+
+	assert_int_not_equal(child, -1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+}
+
+/* One instruction. False at the second stop. */
+static inline bool step_one(pid_t child)
+{
+	int status;
+
+	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSTOPPED(status));
+	if (WSTOPSIG(status) == SIGSTOP)
+		return false;
+	assert_int_equal(WSTOPSIG(status), SIGTRAP);
+	return true;
+}
+
+static inline void step_kill(pid_t child)
+{
+	int status;
+
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+}
+
+#endif
