@@ -64,6 +64,10 @@ void bench_cpu_pin(uint64_t cpu)
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) != 0)
-		bench_die("--cpu", strerror(errno));
+	if (sched_setaffinity(0, sizeof(set), &set) != 0) {
+		char what[32];
+
+		snprintf(what, sizeof(what), "core %llu", (unsigned long long)cpu);
+		bench_die(what, strerror(errno));
+	}
 }

@@ -18,7 +18,7 @@ def ns(one, what):
 
 def measure(ctx, certs):
     rivals = "rl" if certs <= LFHT_CERTS_MAX else "r"
-    lookups = min(certs, ctx.pick(4_000_000, 20_000))
+    lookups = min(certs // 2, ctx.pick(4_000_000, 20_000))
     ctx.progress(f"{certs} certificates")
     program = ctx.program("bench_table")
     if ctx.quick:
