@@ -321,6 +321,9 @@ static int check(struct load_args *a, bool dst_given, bool src_given, bool src_i
 	} else if (src_is_ip6 != a->flow.is_ip6) {
 		return usage("--src-ip", "must be of the family of --dst-ip");
 	}
+	if (a->seconds * 1e3 < 2.0 * a->interval_ms)
+		return usage("--interval", "must fit into --seconds twice: it begins at a multiple "
+					   "of itself on the clock, and only whole ones are told");
 	if (a->interval_ms != 0 && a->seconds * 1e3 / a->interval_ms > INTERVAL_CNT_MAX)
 		return usage("--interval", "makes more than 100000 intervals of --seconds");
 	if (a->echo && !a->dst_mac_given)
@@ -412,10 +415,10 @@ bool load_args_want_sockets(int argc, char **argv)
 	return false;
 }
 
-bool load_args_have_separator(int argc, char **argv)
+int load_args_separator(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--") == 0)
-			return true;
-	return false;
+			return i;
+	return -1;
 }

@@ -73,8 +73,8 @@ struct load_args {
 int load_args_parse(struct load_args *args, int argc, char **argv);
 /** Whether `--sockets` is among the options: then there is no EAL to start. */
 bool load_args_want_sockets(int argc, char **argv);
-/** Whether there is a "--": the EAL would take all options for its own without. */
-bool load_args_have_separator(int argc, char **argv);
+/** Where the first "--" is: the EAL's options end there. -1 without: it would take all for its own. */
+int load_args_separator(int argc, char **argv);
 
 /* C(field, text) */
 #define LOAD_COUNTERS(C)                                                        \

@@ -81,29 +81,29 @@ out_gateways:
 
 int main(int argc, char **argv)
 {
-	bool with_eal = !load_args_want_sockets(argc, argv);
+	bool with_eal = !load_args_want_sockets(argc, argv), eal_runs = false;
+	int separator = load_args_separator(argc, argv), skip = 0, rc;
 	char *error = calloc(1, ERROR_SIZE);
 	struct load_args args;
 	struct load_io *io = NULL;
-	int skip = 0, rc;
 
 	if (error == NULL || sodium_init() < 0)
 		return told("out of memory, or libsodium does not start");
-	if (with_eal && !load_args_have_separator(argc, argv))
+	if (with_eal && separator < 0)
 		return told("no \"--\": the EAL's options, which name the port, go before it, ours "
 			    "after; "
 			    "or give --sockets ADDRESS:PORT. See passline-load --help");
-	if (with_eal) {
-		skip = rte_eal_init(argc, argv);
-		if (skip < 0)
-			return told("the EAL does not start. What it says above is its reason; the "
-				    "options before \"--\" are its own, ours go after");
-	} else if (argc > 1 && strcmp(argv[1], "--") == 0) {
-		skip = 1;
-	}
-	optind = 1;
+	if (with_eal || separator == 1)
+		skip = separator;
+	/* Ours first: a mistake in them is told before the EAL has taken hugepages and ports. */
 	argv[skip] = argv[0];
 	rc = load_args_parse(&args, argc - skip, argv + skip);
+	if (rc < 0 && with_eal) {
+		eal_runs = rte_eal_init(skip, argv) >= 0;
+		if (!eal_runs)
+			rc = told("the EAL does not start. What it says above is its reason; the "
+				  "options before \"--\" are its own, ours go after");
+	}
 	if (rc < 0) {
 		if (pool_fit(&args))
 			fprintf(stderr,
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 		rc = rc != 0 ? told(error) : run_with_io(&args, io, error);
 		io_close(io);
 	}
-	if (with_eal)
+	if (eal_runs)
 		(void)rte_eal_cleanup();
 	free(error);
 	return rc;

@@ -45,7 +45,8 @@ def parser_for(suites_dir):
                     " holds.",
         epilog=textwrap.dedent("""\
             exit status: 0 every bar holds, 1 a bar does not or the suite failed, 2 usage.
-            With --quick the run only has to work: bars are shown, and do not count.
+            With --quick the run only has to work: bars are shown, and do not count; nor does it
+            wait for another measurement.
 
             examples:
               perf/run --list
@@ -148,6 +149,8 @@ def report(result, out):
         print("\n\n".join(numbers.tables(result["rows"])), file=out)
     for bar in result["bars"]:
         verdict = "holds" if bar["ok"] else "DOES NOT HOLD"
+        if result["quick"]:
+            verdict += ", which does not count"
         print(f"\nbar {bar['id']}: {numbers.show(bar['value'])},"
               f" wanted {bar.get('rule', 'at least')} {numbers.show(bar['limit'])}: {verdict}",
               end="", file=out)
@@ -190,14 +193,24 @@ def status_of(result):
     return 0 if "skipped" not in result and all(bar["ok"] for bar in result["bars"]) else 1
 
 
+def list_suites(suites_dir, names, names_only):
+    """Who reads it may have read enough after a line."""
+    try:
+        for name in names:
+            print(name if names_only else f"{name:12} {summary_of(suites_dir, name)}")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
 def main(argv=None, suites_dir=PERF / "suites", make=make_build):
     parser = parser_for(suites_dir)
     args = parser.parse_args(argv)
     names = suite_names(suites_dir)
     if args.list:
-        for name in names:
-            print(name if args.names else f"{name:12} {summary_of(suites_dir, name)}")
-        return 0
+        return list_suites(suites_dir, names, args.names)
     if args.suite not in names:
         parser.error(f"no such suite: {args.suite}; there are: {' '.join(names)}" if args.suite
                      else f"which suite? there are: {' '.join(names)}")

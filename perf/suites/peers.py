@@ -21,7 +21,7 @@ def run(ctx):
     with ctx.hugepages(huge_mb(certs)) as huge, Site(ctx, certs, huge) as site:
         appliance, sockets = Appliance(site), Sockets(site)
         seconds = ctx.pick(2, 0.2)
-        for scans in ctx.pick((1, 16, SCANS_MAX), (16,)):
+        for scans in ctx.pick((1, 16, SCANS_MAX), (1, 16)):
             options = ["--outstanding", OUTSTANDING]
             rows += compared(scans, ctx.rounds({
                 "passline": lambda: appliance.load(scans, seconds, *options),
