@@ -8,8 +8,9 @@
  * A key's places, in the order of trying: its home bucket; position 1, the home's buddy (the
  * other line of the same 128 bytes); positions 2..15, buckets that a hash of the home names; the
  * stash. The home's meta word leads to the keys that went beyond home: three signposts of a
- * position and a 6-bit tag, and for a fourth such key on, a level that says how far to search.
- * So a reader that finds neither key nor matching signpost in the home line has proved absence.
+ * position and a 6-bit tag, for the three deepest, and for the others a level that says how far to
+ * search. So a reader that finds neither key nor matching signpost nor a level in the home line has
+ * proved absence.
  */
 #ifndef PL_TABLE_PVT_H
 #define PL_TABLE_PVT_H

@@ -2,8 +2,8 @@
 /*
  * Insert, replace, remove: each leaves the table right after every single store.
  *
- * Insert: journal; where the slot was another's, that one's signpost goes; the new key's
- * signpost (META-PUB); id and seen; facts (SLOT-PUB), with which it is present. Remove: journal;
+ * Insert: journal; where the slot was another's, it is given up and that one's signpost goes; the new
+ * key's signpost (META-PUB); id and seen; facts (SLOT-PUB), with which it is present. Remove: journal;
  * facts becomes a tombstone; the signpost stays with it, so that the same certificate, coming
  * back, finds its own slot and its newest accepted scan.
  *

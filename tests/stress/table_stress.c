@@ -24,7 +24,8 @@
 #define BURSTS_MIN     300u /* of each reader */
 #define GROWS_MIN      3u
 #define WRITES         2000u /* a round */
-#define GROW_EVERY     20u   /* rounds */
+#define PASS_BURSTS    4u
+#define GROW_EVERY     20u /* rounds */
 
 static char error[256];
 static struct pl_table *table;
@@ -85,41 +86,88 @@ static void scan(struct tally *t, struct pl_table_reader *r, uint32_t key, uint6
 		wrong(t, "accepted twice", id);
 }
 
+/* A burst under way. */
+struct burst {
+	const struct pl_table_burst *variant;
+	uint32_t cnt;
+	uint32_t keys[PL_TABLE_BURST_MAX];
+	uint64_t ids[PL_TABLE_BURST_MAX];
+	struct pl_table_hit hits[PL_TABLE_BURST_MAX];
+	struct pl_table_pending pending;
+};
+
+static uint32_t rnd(uint64_t *rng, uint32_t cnt)
+{
+	*rng += 0x9e3779b97f4a7c15u;
+	return (uint32_t)pl_table_reduce(pl_mix64(*rng), cnt);
+}
+
+static void burst_make(struct burst *b, uint64_t *rng)
+{
+	/* Any variant that this CPU has. */
+	b->variant = pl_table_burst_of((enum pl_table_variant)rnd(rng, PL_TABLE_VARIANT_CNT));
+	if (b->variant == NULL)
+		b->variant = pl_table_burst_best();
+	b->cnt = rnd(rng, PL_TABLE_BURST_MAX) + 1;
+	for (uint32_t i = 0; i < b->cnt; i++) {
+		b->keys[i] = rnd(rng, STABLE_CNT + CHURN_CNT);
+		b->ids[i] = id_of(b->keys[i]);
+	}
+}
+
+/* next: NULL for none. */
+static void burst_start(struct pl_table_reader *r, struct burst *b, const struct burst *next)
+{
+	r->burst = b->variant;
+	pl_table_find_start(r, b->ids, b->cnt, b->hits, next != NULL ? next->ids : NULL,
+			    next != NULL ? next->cnt : 0, &b->pending);
+}
+
+static void burst_end(struct tally *t, struct pl_table_reader *r, struct burst *b)
+{
+	r->burst = b->variant;
+	pl_table_find_finish(r, &b->pending);
+	for (uint32_t i = 0; i < b->cnt; i++) {
+		uint32_t now = atomic_load_explicit(&clock_now, memory_order_relaxed);
+		const struct pl_table_hit *hit = &b->hits[i];
+
+		t->absent += hit->found == PL_TABLE_ABSENT;
+		t->found += hit->found == PL_TABLE_FOUND;
+		if (hit->found == PL_TABLE_FOUND) {
+			if (!facts_fit(b->ids[i], hit->facts))
+				wrong(t, "facts of another", b->ids[i]);
+			scan(t, r, b->keys[i], b->ids[i], hit, now - (i % 2 & (now > 1)));
+		} else if (hit->found != PL_TABLE_ABSENT || b->keys[i] < STABLE_CNT) {
+			wrong(t, "missed", b->ids[i]);
+		}
+	}
+}
+
+/* As the verify stage does it: between two quiescent points some bursts, each started before the one
+ * before it is finished. */
 static void *reader_thread(void *arg)
 {
+	struct burst bursts[PASS_BURSTS];
 	struct tally *t = arg;
+	uint64_t rng = (uintptr_t)arg;
 	struct pl_table_reader *r;
-	uint64_t rng = (uintptr_t)arg, ids[PL_TABLE_BURST_MAX];
-	struct pl_table_hit hits[PL_TABLE_BURST_MAX];
-	uint32_t keys[PL_TABLE_BURST_MAX];
 
 	if (pl_table_reader_create(table, &r) != 0) {
 		wrong(t, "no reader", 0);
 		return NULL;
 	}
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
-		for (uint32_t i = 0; i < PL_TABLE_BURST_MAX; i++) {
-			rng += 0x9e3779b97f4a7c15u;
-			keys[i] = (uint32_t)pl_table_reduce(pl_mix64(rng), STABLE_CNT + CHURN_CNT);
-			ids[i] = id_of(keys[i]);
-		}
-		pl_table_prefetch(r, ids, PL_TABLE_BURST_MAX);
+		for (uint32_t i = 0; i < PASS_BURSTS; i++)
+			burst_make(&bursts[i], &rng);
 		pl_table_quiesce(r);
-		pl_table_find(r, ids, PL_TABLE_BURST_MAX, hits);
-		for (uint32_t i = 0; i < PL_TABLE_BURST_MAX; i++) {
-			uint32_t now = atomic_load_explicit(&clock_now, memory_order_relaxed);
-
-			t->absent += hits[i].found == PL_TABLE_ABSENT;
-			t->found += hits[i].found == PL_TABLE_FOUND;
-			if (hits[i].found == PL_TABLE_FOUND) {
-				if (!facts_fit(ids[i], hits[i].facts))
-					wrong(t, "facts of another", ids[i]);
-				scan(t, r, keys[i], ids[i], &hits[i], now - (i % 2 & (now > 1)));
-			} else if (hits[i].found != PL_TABLE_ABSENT || keys[i] < STABLE_CNT) {
-				wrong(t, "missed", ids[i]);
-			}
+		burst_start(r, &bursts[0], &bursts[1]);
+		for (uint32_t i = 0; i < PASS_BURSTS; i++) {
+			if (i + 1 < PASS_BURSTS)
+				burst_start(r, &bursts[i + 1],
+					    i + 2 < PASS_BURSTS ? &bursts[i + 2] : NULL);
+			burst_end(t, r, &bursts[i]);
 		}
-		atomic_fetch_add_explicit(&t->bursts, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&t->bursts, PASS_BURSTS, memory_order_relaxed);
 	}
 	pl_table_reader_destroy(r);
 	return NULL;

@@ -180,6 +180,81 @@ static void test_full_bursts_of_all_sizes(void **state)
 	assert_int_equal(pl_verify_burst(fx->verify, &fx->view, &fx->now, NULL, 0), 0);
 }
 
+/* What has been shown of a few certificates, of which each fifth is in no table. */
+#define FEW 20u
+
+struct shown {
+	struct pl_cert certs[FEW];
+	uint32_t at[FEW], scan_id[FEW]; /* the newest that was accepted */
+	uint64_t resends;
+};
+
+/* A scan of one of them, and the word that it must get after those before it. */
+static uint32_t shown_one(const struct fx *fx, struct shown *s, struct pl_wire_scan *scan)
+{
+	uint32_t i = randombytes_uniform(FEW), scan_id = randombytes_uniform(3);
+	uint32_t at = (uint32_t)(fx->now.wall_ms / 1000) - randombytes_uniform(3);
+
+	*scan = fx_scan(fx, &s->certs[i], at, scan_id);
+	if (i % 5 == 0)
+		return PL_WIRE_VERDICT(PL_V_UNKNOWN_CERT, 0, 0);
+	if (at > s->at[i]) {
+		s->at[i] = at;
+		s->scan_id[i] = scan_id;
+		return PL_WIRE_VERDICT(PL_V_PASS, PL_CERT_PRIMARY, 0);
+	}
+	if (at < s->at[i] || scan_id != s->scan_id[i])
+		return PL_WIRE_VERDICT(PL_V_REPLAYED, 0, 0);
+	s->resends++;
+	return PL_WIRE_VERDICT(PL_V_PASS, PL_CERT_PRIMARY, PL_WIRE_VERDICT_RESEND);
+}
+
+/* Verdicts come in the order of the scans, whatever is looked up ahead. */
+static void test_the_same_certificates_often_in_a_burst(void **state)
+{
+	static uint32_t want[PL_VERIFY_BURST_MAX][PL_WIRE_SCANS_MAX];
+	static struct big b;
+	struct pl_wire_scan scans[PL_WIRE_SCANS_MAX];
+	struct shown shown = {.resends = 0};
+	struct fx *fx = *state;
+
+	table_crowd(fx);
+	for (uint32_t i = 0; i < FEW; i++) {
+		shown.certs[i] = fx_cert_valid(5000 + i);
+		if (i % 5 != 0)
+			fx_cert(fx, &shown.certs[i]);
+	}
+	for (uint32_t round = 0; round < 100; round++) {
+		uint32_t item_cnt = randombytes_uniform(PL_VERIFY_BURST_MAX) + 1;
+		uint32_t most = round % 2 == 0 ? PL_WIRE_SCANS_MAX : 2;
+
+		fx->now.wall_ms += 1000;
+		for (uint32_t i = 0; i < item_cnt; i++) {
+			b.scan_cnt[i] = randombytes_uniform(most + 1);
+			for (uint32_t s = 0; s < b.scan_cnt[i]; s++)
+				want[i][s] = shown_one(fx, &shown, &scans[s]);
+			b.items[i] = (struct pl_verify_item){
+				.data = b.data[i],
+				.request_size = fx_request(fx, b.data[i], scans, b.scan_cnt[i]),
+			};
+		}
+		assert_int_equal(
+			pl_verify_burst(fx->verify, &fx->view, &fx->now, b.items, item_cnt),
+			item_cnt);
+		for (uint32_t i = 0; i < item_cnt; i++) {
+			struct pl_wire_rep_head head;
+			struct pl_wire_rep_hdr hdr;
+
+			assert_true(fx_reply(fx, b.data[i], b.items[i].reply_size, &hdr, &head));
+			for (uint32_t s = 0; s < b.scan_cnt[i]; s++)
+				assert_int_equal(
+					pl_le32_get(pl_wire_rep_verdicts(b.data[i]) + 4 * s),
+					want[i][s]);
+		}
+	}
+	assert_int_equal(fx->counters.resends, shown.resends);
+}
+
 static void test_counters_add_up(void **state)
 {
 	struct fx *fx = *state;
@@ -305,6 +380,7 @@ int main(void)
 		T(test_nonces_run_out_cleanly),
 		T(test_faults_are_told_now_and_then),
 		T(test_full_bursts_of_all_sizes),
+		T(test_the_same_certificates_often_in_a_burst),
 		T(test_counters_add_up),
 		T(test_a_sample_of_the_scans),
 		T(test_state_in_every_reply),
