@@ -66,9 +66,9 @@ static inline void intervals_turn(struct intervals *iv, const struct load_stats 
 }
 
 /** An answer came now. */
-static inline void intervals_answer(struct intervals *iv, uint64_t now_tsc)
+static inline void intervals_answer(struct intervals *iv)
 {
-	if (PL_UNLIKELY(iv->every_ms != 0) && now_tsc >= iv->now->from_tsc)
+	if (PL_UNLIKELY(iv->every_ms != 0))
 		iv->now->figures.answered++;
 }
 

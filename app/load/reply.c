@@ -104,7 +104,7 @@ static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint6
 		st->answered++;
 		st->states[data[2] & 3]++;
 		latency_add(&st->latency, now_tsc - s->sent_tsc);
-		intervals_answer(r->intervals, now_tsc);
+		intervals_answer(r->intervals);
 		intervals_latency(r->intervals, s->sent_tsc, now_tsc);
 	}
 	s->sent_tsc = 0;
@@ -116,11 +116,11 @@ static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint6
 }
 
 /* Not opened: all that can be known is that something came for us. */
-static void count_unopened(struct reply *r, uint64_t now_tsc)
+static void count_unopened(struct reply *r)
 {
 	r->replied++;
 	r->stats->answered++;
-	intervals_answer(r->intervals, now_tsc);
+	intervals_answer(r->intervals);
 }
 
 /* One of our own datagrams as it was sent: its counter, in the clear, tells which. */
@@ -144,7 +144,7 @@ static void one_echo(struct reply *r, const uint8_t *data, uint32_t size, uint64
 	if (PL_LIKELY(s->sent_tsc >= r->measure_tsc)) {
 		r->stats->answered++;
 		latency_add(&r->stats->latency, now_tsc - s->sent_tsc);
-		intervals_answer(r->intervals, now_tsc);
+		intervals_answer(r->intervals);
 		intervals_latency(r->intervals, s->sent_tsc, now_tsc);
 	}
 	s->sent_tsc = 0;
@@ -178,7 +178,7 @@ void reply_burst(struct reply *r, struct io_rx *pkts, uint32_t cnt, uint64_t now
 			continue;
 		}
 		if (!want_opened(r)) {
-			count_unopened(r, now_tsc);
+			count_unopened(r);
 			continue;
 		}
 		ops[op_cnt] = (struct pl_seal_op){

@@ -45,7 +45,7 @@ static uint64_t at(uint64_t ms)
 
 static void answer(uint64_t due_ms, uint64_t now_ms)
 {
-	intervals_answer(&iv, at(now_ms));
+	intervals_answer(&iv);
 	intervals_latency(&iv, at(due_ms), at(now_ms));
 }
 
@@ -217,7 +217,7 @@ static void test_parts_of_a_second(void **state)
 	intervals_begin(&tenths, at(0));
 	for (uint64_t ms = 0; ms <= 450; ms++) {
 		intervals_turn(&tenths, &stats, at(ms));
-		intervals_answer(&tenths, at(ms));
+		intervals_answer(&tenths);
 		intervals_latency(&tenths, at(ms), at(ms));
 	}
 	intervals_end(&tenths);
@@ -237,7 +237,7 @@ static void test_none_are_kept_unless_asked_for(void **state)
 	assert_int_equal(intervals_open(&none, 0, 60, &clock_s), 0);
 	intervals_begin(&none, at(0));
 	intervals_turn(&none, &stats, at(60000));
-	intervals_answer(&none, at(60000));
+	intervals_answer(&none);
 	intervals_latency(&none, at(0), at(60000));
 	intervals_end(&none);
 	assert_int_equal(none.cnt, 0);
