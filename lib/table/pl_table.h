@@ -186,9 +186,9 @@ struct pl_table_entry {
  *
  * @return 0 inserted, 1 replaced; -ENOSPC: at capacity, nothing changed, counted; -EAGAIN: room
  *         only in removed slots that a reader has not yet passed, counted; -EINVAL: not
- *         pl_facts_valid().
- * A certificate that was removed and comes back before its slot was used again keeps its newest
- * accepted scan.
+ *         pl_facts_valid(); -EPERM: not the writer.
+ * A certificate that was removed and comes back before its slot was used again, or the table grown,
+ * keeps its newest accepted scan.
  */
 PL_MUST_USE int pl_table_put(struct pl_table *t, uint64_t id, uint32_t facts);
 
@@ -200,7 +200,7 @@ PL_MUST_USE int pl_table_put(struct pl_table *t, uint64_t id, uint32_t facts);
 PL_MUST_USE int pl_table_put_many(struct pl_table *t, const struct pl_table_entry *entries,
 				  size_t cnt, size_t *done);
 
-/** 0, or -ENOENT. */
+/** 0, -ENOENT, or -EPERM: not the writer. */
 PL_MUST_USE int pl_table_remove(struct pl_table *t, uint64_t id);
 
 /** The writer's own lookup, with no reader: 0, or -ENOENT. facts and seen may be NULL. seen:
@@ -268,6 +268,9 @@ PL_MUST_USE int pl_table_clear(struct pl_table *t);
  * until done: pl_table_size() of each. Named tables: the new file is path + ".new" until done,
  * and then takes the name. A writer that dies on the way loses nothing: attach goes on, or
  * drops a new table that no reader had.
+ *
+ * @return 0; -EPERM, -EBUSY; -EINVAL for a capacity below the present one or beyond the most;
+ *         -ENOMEM and errors of the file system: the table stays as it is. error says which.
  */
 PL_MUST_USE int pl_table_grow_begin(struct pl_table *t, uint64_t capacity, char *error,
 				    size_t error_size);
@@ -275,8 +278,9 @@ PL_MUST_USE int pl_table_grow_begin(struct pl_table *t, uint64_t capacity, char 
  * Do a part of it; between calls the table may be written as usual.
  *
  * @param slots  how much, in slots walked; 65536 takes some ms.
- * @return 1 more to do (or waiting for readers to quiesce), 0 done or nothing to do, -errno: given up,
- *         the old table stays.
+ * @return 1 more to do (or waiting for readers to quiesce), 0 done or nothing to do; -ENOSPC: given
+ *         up, the old table stays; an error of the file system: the new one is in use and has not
+ *         its name yet, call again.
  */
 PL_MUST_USE int pl_table_grow_step(struct pl_table *t, uint64_t slots);
 
@@ -312,7 +316,8 @@ struct pl_table_stats {
 /** Any thread of a process that has it mapped; figures of a running writer are approximate. */
 void pl_table_stats_get(const struct pl_table *t, struct pl_table_stats *out);
 
-/** Clear registrations of readers whose process has died; how many. The writer also does this by itself when one is in its way. */
+/** Clear registrations of readers whose process has died; how many. The writer also does this by
+ *  itself when one is in its way. */
 uint32_t pl_table_readers_reap(struct pl_table *t);
 
 /** How far a look over the table has come; zeros to begin. */

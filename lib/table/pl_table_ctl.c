@@ -98,6 +98,7 @@ static int attach_pair(const char *path, uint64_t capacity, struct pl_map **cur,
 			break;
 		if (asprintf(&next_path, "%s.new", path) < 0) {
 			pl_map_close(*cur);
+			snprintf(error, error_size, "out of memory");
 			return -ENOMEM;
 		}
 		rc = pl_map_attach(next_path, 0, next, error, error_size);
@@ -117,7 +118,7 @@ static int attach_pair(const char *path, uint64_t capacity, struct pl_map **cur,
 		return 0;
 	snprintf(error, error_size,
 		 "%s has a capacity of %" PRIu64 " certificates, not %" PRIu64
-		 ": grow it, or change the configuration",
+		 ": configure that, or have the table made anew",
 		 path, have, capacity);
 	pl_map_close(*next);
 	pl_map_close(*cur);

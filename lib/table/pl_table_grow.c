@@ -14,6 +14,9 @@
  * Each certificate so has exactly one word that decides at each moment: no accepted scan is
  * lost, and none is accepted twice.
  *
+ * Removed slots are not copied: a certificate that was removed and comes back after a grow has no
+ * newest scan.
+ *
  * A death on the way: before {new, old} is published the old table is whole, and the new file is
  * dropped. After, attach finds both (superseded in the old, parent_id in the new) and goes on
  * from SWITCH; merging twice changes nothing.
@@ -279,6 +282,7 @@ void pl_table_grow_resume(struct pl_table *t)
 
 		if (asprintf(&path, "%s.new", view->cur->path) >= 0) {
 			unlink(path);
+			(void)pl_map_part_remove(path);
 			free(path);
 		}
 	}

@@ -85,9 +85,9 @@ static int map_populate(struct pl_map *m, void *base, int numa_node, char *error
 		(void)madvise(base, m->size, MADV_HUGEPAGE);
 	if (madvise(base, m->size, MADV_POPULATE_WRITE) != 0)
 		return fail(error, error_size, -ENOMEM,
-			    "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s%.0d: %s",
+			    "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s: %s",
 			    m->size >> 20, m->page_size >> 10,
-			    numa_node >= 0 ? " on the chosen NUMA node" : "", 0, strerror(errno));
+			    numa_node >= 0 ? " on the chosen NUMA node" : "", strerror(errno));
 	return 0;
 }
 
@@ -150,6 +150,18 @@ static int part_remove(const char *part)
 	else if (unlink(part) != 0)
 		rc = -errno;
 	close(fd);
+	return rc;
+}
+
+int pl_map_part_remove(const char *path)
+{
+	char *part;
+	int rc;
+
+	if (asprintf(&part, "%s" PART_SUFFIX, path) < 0)
+		return -ENOMEM;
+	rc = part_remove(part);
+	free(part);
 	return rc;
 }
 
@@ -408,7 +420,7 @@ static int header_verify(const struct pl_map *m, const char *path, uint64_t capa
 	if (capacity != 0 && f->capacity != capacity)
 		return fail(error, error_size, -ERANGE,
 			    "%s has a capacity of %" PRIu64 " certificates, not %" PRIu64
-			    ": grow it, or change the configuration",
+			    ": configure that, or have the table made anew",
 			    path, f->capacity, capacity);
 	return 0;
 }

@@ -339,6 +339,8 @@ int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_n
 int pl_map_attach(const char *path, uint64_t capacity, struct pl_map **out, char *error,
 		  size_t error_size);
 void pl_map_close(struct pl_map *m);
+/* What a creation of path that died half way left; nobody has use for it. 0, -ENOENT; -EBUSY: its maker lives. */
+int pl_map_part_remove(const char *path);
 
 /* pl_table_ctl.c */
 void pl_map_position_set(struct pl_map *m, const void *position);

@@ -46,6 +46,7 @@ static uint32_t process_start(pid_t pid, bool *found)
 	return (uint32_t)strtoull(p + 1, NULL, 10);
 }
 
+/* A start of 0: it could not be read, as when no descriptor was to be had. */
 static uint64_t owner_self(void)
 {
 	bool found;
@@ -63,7 +64,7 @@ static bool owner_dead(uint64_t owner)
 		return true;
 	uint32_t start = process_start(pid, &found);
 
-	return found && start != (uint32_t)(owner >> 32);
+	return found && owner >> 32 != 0 && start != (uint32_t)(owner >> 32);
 }
 
 struct pl_reader_slot *pl_reader_slot_take(struct pl_map *m)

@@ -29,7 +29,11 @@ static inline void step_begin(pid_t child)
 
 	assert_int_not_equal(child, -1);
 	assert_int_equal(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status))
+		fail_msg("the child ended with %d before it stopped", WEXITSTATUS(status));
 	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	/* Whatever becomes of us: a failed test leaves nobody behind. */
+	assert_int_equal(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_EXITKILL), 0);
 }
 
 /* One instruction. False at the second stop. */
@@ -39,6 +43,8 @@ static inline bool step_one(pid_t child)
 
 	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
 	assert_int_equal(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status))
+		fail_msg("the child ended with %d", WEXITSTATUS(status));
 	assert_true(WIFSTOPPED(status));
 	if (WSTOPSIG(status) == SIGSTOP)
 		return false;

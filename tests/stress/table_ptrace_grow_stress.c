@@ -31,7 +31,8 @@
 #define POSITION_BYTE 0x5a
 
 static _Atomic uint32_t *changes_made; /* by the child, in memory that both have */
-static char error[256], path[96], new_path[104], copy_path[104], copy_new_path[112];
+static char error[256], path[96], new_path[104], part_path[112];
+static char copy_path[104], copy_new_path[112], copy_part_path[120];
 
 static uint64_t id_of(uint32_t key)
 {
@@ -53,7 +54,9 @@ static void names_make(void)
 	snprintf(path, sizeof(path), "/dev/shm/pl-table-grow-%d", (int)getpid());
 	snprintf(new_path, sizeof(new_path), "%s.new", path);
 	snprintf(copy_path, sizeof(copy_path), "%s.copy", path);
+	snprintf(part_path, sizeof(part_path), "%s.part", new_path);
 	snprintf(copy_new_path, sizeof(copy_new_path), "%s.new", copy_path);
+	snprintf(copy_part_path, sizeof(copy_part_path), "%s.part", copy_new_path);
 }
 
 static void files_remove(void)
@@ -62,6 +65,8 @@ static void files_remove(void)
 	unlink(new_path);
 	unlink(copy_path);
 	unlink(copy_new_path);
+	unlink(part_path);
+	unlink(copy_part_path);
 }
 
 static struct pl_table *open_as(const char *file, bool writer)
@@ -287,16 +292,18 @@ static bool file_changed(struct file *f)
 /* Both, and which of the names there are. */
 struct files {
 	struct file old, new;
+	bool part; /* the new file is being made */
 	bool renamed;
 };
 
 static bool files_changed(struct files *f)
 {
-	bool changed;
+	bool part = f->new.base == NULL &&access(part_path, F_OK) == 0, changed = part != f->part;
 
+	f->part = part;
 	if (f->new.base == NULL)
 		file_map(&f->new, new_path);
-	changed = file_changed(&f->old);
+	changed |= file_changed(&f->old);
 	changed |= file_changed(&f->new);
 	if (f->new.base != NULL && !f->renamed && access(new_path, F_OK) != 0)
 		changed = f->renamed = true;
@@ -315,6 +322,9 @@ static void file_write(const char *name, const struct file *f)
 static void files_copy(const struct files *f)
 {
 	unlink(copy_new_path);
+	/* What is in it is for nobody. */
+	if (f->part)
+		file_write(copy_part_path, &f->old);
 	file_write(copy_path, f->renamed ? &f->new : &f->old);
 	if (f->new.base != NULL && !f->renamed)
 		file_write(copy_new_path, &f->new);
@@ -323,7 +333,7 @@ static void files_copy(const struct files *f)
 /* ---- the test -------------------------------------------------------------------------------------- */
 
 /* Attach, as a restarted appliance does, and go on. */
-static void recover(const char *file, const char *file_new)
+static void recover(const char *file, const char *file_new, const char *file_part)
 {
 	struct pl_table *t = open_as(file, false);
 	struct pl_table_reader *r;
@@ -350,6 +360,7 @@ static void recover(const char *file, const char *file_new)
 	look_at_seen(r, 100);
 	/* What the dead one was at, and the place of the new file, are free for the next. */
 	assert_int_not_equal(access(file_new, F_OK), 0);
+	assert_int_not_equal(access(file_part, F_OK), 0);
 	assert_in_range(pl_table_put(t, id_of(KEY_PUT), facts_of(KEY_PUT, 1)), 0, 1);
 	assert_int_equal(pl_table_put(t, id_of(KEY_CHANGED), facts_of(KEY_CHANGED, 1)), 1);
 	assert_true(pl_table_remove(t, id_of(KEY_REMOVED)) <= 0);
@@ -391,7 +402,7 @@ static uint32_t step_through(void)
 		changes++;
 		look_at_old(r);
 		files_copy(&files);
-		recover(copy_path, copy_new_path);
+		recover(copy_path, copy_new_path, copy_part_path);
 	}
 	assert_int_equal(atomic_load_explicit(changes_made, memory_order_relaxed), 3);
 	assert_true(files.renamed); /* it did not give up */
@@ -424,7 +435,7 @@ static void kill_at(uint32_t change)
 	pl_table_close(t);
 	file_unmap(&files.old);
 	file_unmap(&files.new);
-	recover(path, new_path);
+	recover(path, new_path, part_path);
 }
 
 static void test_growing(void **state)

@@ -2,7 +2,7 @@
 /*
  * Random operations against a plain reference map, on tables from two buckets, where nearly all
  * keys are beyond home and in the stash, to ones as they are in use. Every lookup is done by the code of
- * each CPU variant.
+ * each CPU variant, in one call or in two halves with other bursts and changes between them.
  */
 #include <errno.h>
 #include <setjmp.h>

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -357,6 +358,26 @@ static void test_put_many_stops_where_it_must(void **state)
 	pl_table_close(t);
 }
 
+/* Who registers while the process has no descriptor left is no less alive. */
+static void test_a_reader_that_could_not_be_looked_up_lives(void **state)
+{
+	struct pl_table *t = table_make(10);
+	struct pl_table_reader *r;
+	struct rlimit limit, none;
+	int rc;
+
+	(void)state;
+	assert_return_code(getrlimit(RLIMIT_NOFILE, &limit), errno);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	assert_return_code(setrlimit(RLIMIT_NOFILE, &none), errno);
+	rc = pl_table_reader_create(t, &r);
+	assert_return_code(setrlimit(RLIMIT_NOFILE, &limit), errno);
+	assert_int_equal(rc, 0);
+	assert_int_equal(pl_table_readers_reap(t), 0);
+	pl_table_reader_destroy(r);
+	pl_table_close(t);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_put_find_remove),
 	cmocka_unit_test(test_every_id_is_an_id),
@@ -370,6 +391,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_iterate_gives_each_once),
 	cmocka_unit_test(test_removed_slots_wait_for_readers),
 	cmocka_unit_test(test_readers_are_bounded),
+	cmocka_unit_test(test_a_reader_that_could_not_be_looked_up_lives),
 	cmocka_unit_test(test_put_many_stops_where_it_must),
 };
 

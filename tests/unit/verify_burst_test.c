@@ -177,6 +177,7 @@ static void test_full_bursts_of_all_sizes(void **state)
 		big_check(fx, b, item_cnt, &nonce);
 	}
 	free(b);
+	assert_true(pl_table_reader_counters(fx->reader)->second_line > 0);
 	assert_int_equal(pl_verify_burst(fx->verify, &fx->view, &fx->now, NULL, 0), 0);
 }
 
