@@ -22,8 +22,8 @@ int main(int argc, char **argv)
 		cpus[i] = bench_number("CPU", argv[i + 1], 0, 1023);
 		for (uint32_t k = 0; k < i; k++)
 			if (cpus[k] == cpus[i])
-				bench_die("CPU",
-					  "named twice: two threads on one core would share it");
+				bench_die(argv[i + 1],
+					  "named twice: two threads would share that core");
 	}
 	bench_adds(cpus, cnt, adds_per_cycle);
 	for (uint32_t i = 0; i < cnt; i++)

@@ -224,6 +224,8 @@ int main(int argc, char **argv)
 			return opt == 'h' ? 0 : 2;
 		}
 	}
+	if (optind != argc)
+		bench_die(argv[optind], "what is this? All settings are options; see --help");
 	vl_site_open(&site, &conf);
 	vl_worker_open(&site, &w, 0);
 	check = conf.token_variant < 0

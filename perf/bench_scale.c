@@ -160,6 +160,8 @@ int main(int argc, char **argv)
 			return opt == 'h' ? 0 : 2;
 		}
 	}
+	if (optind != argc)
+		bench_die(argv[optind], "what is this? All settings are options; see --help");
 	run(&conf, worker_cnt, rounds);
 	return 0;
 }

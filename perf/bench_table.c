@@ -617,7 +617,11 @@ int main(int argc, char **argv)
 	uint64_t *keys, *keys2;
 
 	if (argc != 6)
-		bench_die("usage", "bench_table CERTS LOOKUPS ROUNDS HUGE_DIR|- RIVALS");
+		bench_die("usage",
+			  "bench_table CERTS LOOKUPS ROUNDS HUGE_DIR|- RIVALS; RIVALS: r for "
+			  "rte_hash, l for lfht, rl, or - for none");
+	if (strcmp(argv[5], "-") != 0 && strspn(argv[5], "rl") != strlen(argv[5]))
+		bench_die(argv[5], "not a choice of rivals: r, l, rl or -");
 	b.certs = bench_number("CERTS", argv[1], 2 * PASS, 1000000000);
 	b.lookups = bench_number("LOOKUPS", argv[2], PASS, b.certs / 2);
 	b.rounds = (uint32_t)bench_number("ROUNDS", argv[3], 1, ROUNDS_MAX);

@@ -322,7 +322,7 @@ static int check(struct load_args *a, bool dst_given, bool src_given, bool src_i
 		return usage("--src-ip", "must be of the family of --dst-ip");
 	}
 	if (a->seconds * 1e3 < 2.0 * a->interval_ms)
-		return usage("--interval", "must fit into --seconds twice: it begins at a multiple "
+		return usage("--interval", "at most half of --seconds: it begins at a multiple "
 					   "of itself on the clock, and only whole ones are told");
 	if (a->interval_ms != 0 && a->seconds * 1e3 / a->interval_ms > INTERVAL_CNT_MAX)
 		return usage("--interval", "makes more than 100000 intervals of --seconds");

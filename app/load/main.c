@@ -93,11 +93,13 @@ int main(int argc, char **argv)
 		return told("no \"--\": the EAL's options, which name the port, go before it, ours "
 			    "after; "
 			    "or give --sockets ADDRESS:PORT. See passline-load --help");
-	if (with_eal || separator == 1)
+	if (separator > 0)
 		skip = separator;
 	/* Ours first: a mistake in them is told before the EAL has taken hugepages and ports. */
 	argv[skip] = argv[0];
 	rc = load_args_parse(&args, argc - skip, argv + skip);
+	if (rc < 0 && !with_eal && separator > 1)
+		rc = told("--sockets starts no EAL: leave out the options before \"--\"");
 	if (rc < 0 && with_eal) {
 		eal_runs = rte_eal_init(skip, argv) >= 0;
 		if (!eal_runs)

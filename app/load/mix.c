@@ -76,19 +76,19 @@ int mix_parse(struct mix *m, const char *text, char *error, size_t error_size)
 
 		if (kind < 0 || p[name_size] != '=') {
 			snprintf(error, error_size,
-				 "mix: '%.*s' is no KIND=WEIGHT; kinds are listed in --help",
+				 "'%.*s' is no KIND=WEIGHT; kinds are listed in --help",
 				 (int)strcspn(p, ","), p);
 			return -EINVAL;
 		}
 		p += name_size + 1;
 		w = strtod(p, &end);
 		if (end == p || (*end != '\0' && *end != ',') || !isfinite(w) || w < 0 || w > 1e9) {
-			snprintf(error, error_size, "mix: weight of %s must be a number 0 .. 1e9",
+			snprintf(error, error_size, "the weight of %s must be a number 0 .. 1e9",
 				 kinds[kind].name);
 			return -EINVAL;
 		}
 		if (weights[kind] >= 0) {
-			snprintf(error, error_size, "mix: %s is given twice", kinds[kind].name);
+			snprintf(error, error_size, "%s is given twice", kinds[kind].name);
 			return -EINVAL;
 		}
 		weights[kind] = w;
@@ -98,7 +98,7 @@ int mix_parse(struct mix *m, const char *text, char *error, size_t error_size)
 		p = end + 1;
 	}
 	if (sum <= 0) {
-		snprintf(error, error_size, "mix: the weights add up to nothing");
+		snprintf(error, error_size, "the weights add up to nothing");
 		return -EINVAL;
 	}
 	for (uint32_t k = 0; k < MIX_CNT; k++)

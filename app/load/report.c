@@ -266,6 +266,11 @@ int report(const struct load_args *args, const struct pool *pool, const struct r
 	else
 		print_words(args, pool, r);
 	fflush(stdout);
+	if (r->stats.answered == 0)
+		fprintf(stderr,
+			"passline-load: no answer at all: is the appliance ready, does it have "
+			"the address and the port that were asked, and are the gateways' keys "
+			"its own?\n");
 	if (r->stats.wrong != 0 || r->stats.old_wrong != 0 || r->stats.answered == 0)
 		return LOAD_EXIT_WRONG;
 	return LOAD_EXIT_OK;
