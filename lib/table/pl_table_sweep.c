@@ -2,6 +2,7 @@
 /*
  * Replacing the whole content while readers read: what is put from a moment on is marked, and the
  * rest is swept. A bit a slot, in this process's memory; a writer that dies leaves no trace of it.
+ * And forgetting all of it.
  */
 #include <errno.h>
 
@@ -66,4 +67,44 @@ void pl_table_sweep_abandon(struct pl_table *t)
 {
 	free(t->marks);
 	t->marks = NULL;
+}
+
+/*
+ * Emptying under readers: entries go first, then every reader passes a quiescent point, so that
+ * none holds a hit, and only then slots may be others'.
+ */
+int pl_table_clear(struct pl_table *t)
+{
+	static const uint8_t nowhere[PL_TABLE_POSITION_SIZE];
+	struct pl_map *m = map_cur(t);
+	uint64_t cnt = m->bucket_cnt + PL_TABLE_STASH_CNT;
+
+	if (!t->writer)
+		return -EPERM;
+	if (t->bulk_on || t->grow != PL_GROW_NONE || t->marks != NULL)
+		return -EBUSY;
+	if (t->clear_epoch == 0) {
+		/* Whoever finds it half empty makes it anew. */
+		pl_map_position_set(m, nowhere);
+		for (uint64_t b = 0; b < cnt; b++)
+			for (uint32_t i = 0; i < PL_TABLE_SLOTS; i++)
+				/* relaxed: readers find it or do not; the epoch below orders
+				 * what comes after. */
+				atomic_store_explicit(&m->buckets[b].facts[i], 0,
+						      memory_order_relaxed);
+		t->clear_epoch = pl_map_epoch_bump(m);
+	}
+	if (pl_map_epoch_min(m, false) < t->clear_epoch) {
+		(void)pl_map_reap(m);
+		return -EAGAIN;
+	}
+	t->clear_epoch = 0;
+	for (uint64_t b = 0; b < cnt; b++)
+		/* relaxed: no lookup finds anything before SLOT-PUB. Ids and seen words are of
+		 * nobody: a put writes both. */
+		atomic_store_explicit(&m->buckets[b].meta, 0, memory_order_relaxed);
+	atomic_store_explicit(&m->h->entry_cnt, 0, memory_order_relaxed);
+	atomic_store_explicit(&m->h->tomb_cnt, 0, memory_order_relaxed);
+	atomic_store_explicit(&m->h->op, PL_JOURNAL_NONE, memory_order_relaxed);
+	return 0;
 }

@@ -34,7 +34,7 @@ static uint64_t batch_end(struct walk *w)
 }
 
 /** Without a branch on what a slot holds: which way it goes is anyone's guess. */
-static uint64_t verify_bucket(struct walk *w, uint64_t bucket)
+static uint64_t audit_bucket(struct walk *w, uint64_t bucket)
 {
 	struct pl_bucket *b = &w->m->buckets[bucket];
 	uint64_t id[PL_TABLE_SLOTS];
@@ -95,7 +95,7 @@ int pl_table_audit_step(const struct pl_table *t, struct pl_table_audit *a, uint
 	uint64_t to = end - a->cursor < bucket_cnt ? end : a->cursor + bucket_cnt;
 
 	for (; a->cursor < to && bad == PL_TABLE_NO_SLOT; a->cursor++)
-		bad = verify_bucket(&w, a->cursor);
+		bad = audit_bucket(&w, a->cursor);
 	if (bad == PL_TABLE_NO_SLOT)
 		bad = batch_end(&w);
 	if (bad != PL_TABLE_NO_SLOT)
@@ -114,44 +114,4 @@ int pl_table_audit_step(const struct pl_table *t, struct pl_table_audit *a, uint
 		 " removed, and counts %" PRIu64 " and %" PRIu64,
 		 a->entry_cnt, a->tomb_cnt, entry_cnt, tomb_cnt);
 	return -EILSEQ;
-}
-
-/*
- * Emptying under readers: entries go first, then every reader passes a quiescent point, so that
- * none holds a hit, and only then slots may be others'.
- */
-int pl_table_clear(struct pl_table *t)
-{
-	static const uint8_t nowhere[PL_TABLE_POSITION_SIZE];
-	struct pl_map *m = atomic_load_explicit(&t->view, memory_order_acquire)->cur;
-	uint64_t cnt = m->bucket_cnt + PL_TABLE_STASH_CNT;
-
-	if (!t->writer)
-		return -EPERM;
-	if (t->bulk_on || t->grow != PL_GROW_NONE || t->marks != NULL)
-		return -EBUSY;
-	if (t->clear_epoch == 0) {
-		/* Whoever finds it half empty makes it anew. */
-		pl_map_position_set(m, nowhere);
-		for (uint64_t b = 0; b < cnt; b++)
-			for (uint32_t i = 0; i < PL_TABLE_SLOTS; i++)
-				/* relaxed: readers find it or do not; the epoch below orders
-				 * what comes after. */
-				atomic_store_explicit(&m->buckets[b].facts[i], 0,
-						      memory_order_relaxed);
-		t->clear_epoch = pl_map_epoch_bump(m);
-	}
-	if (pl_map_epoch_min(m, false) < t->clear_epoch) {
-		(void)pl_map_reap(m);
-		return -EAGAIN;
-	}
-	t->clear_epoch = 0;
-	for (uint64_t b = 0; b < cnt; b++)
-		/* relaxed: no lookup finds anything before SLOT-PUB. Ids and seen words are of
-		 * nobody: a put writes both. */
-		atomic_store_explicit(&m->buckets[b].meta, 0, memory_order_relaxed);
-	atomic_store_explicit(&m->h->entry_cnt, 0, memory_order_relaxed);
-	atomic_store_explicit(&m->h->tomb_cnt, 0, memory_order_relaxed);
-	atomic_store_explicit(&m->h->op, PL_JOURNAL_NONE, memory_order_relaxed);
-	return 0;
 }
