@@ -269,6 +269,7 @@ static uint32_t shown_next(void)
 static double ours(const uint64_t *keys, enum what what)
 {
 	struct job j = {.keys = keys,
+			.cpu = b.cpu,
 			.seen = what == W_HIT_SEEN || what == W_ZIPF_SEEN ||
 				what == W_WRITER_HIT_SEEN,
 			.shown = shown_next(),
@@ -297,7 +298,7 @@ static void *writer_run(void *arg)
 	uint64_t rng = 77, done_cnt = 0, start, due;
 	size_t done;
 
-	bench_cpu_pin(1);
+	bench_cpu_pin(b.cpu ^ 1);
 	atomic_store_explicit(&w->running, true, memory_order_relaxed);
 	start = due = bench_table_now_ns();
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
@@ -374,52 +375,66 @@ static double ours_two_cores(const uint64_t *keys, const uint64_t *keys2)
 #define IN_A_ROW       2u
 #define PAUSE_US       100000u
 #define PATIENCE_S     8.0 /* a measurement */
-#define PATIENCE_ALL_S 90.0
+#define PATIENCE_ALL_S 120.0
 
-static bool cores_alone(double most[CORES])
+/* Which of our cores has nobody else on it just now? */
+static void cores_look(bool alone[CORES])
 {
 	static const uint64_t cpus[CORES] = {0, 1};
+	static double most[CORES];
 	double now[CORES];
-	bool alone = true;
 
-	bench_adds(cpus, CORES, now);
-	for (uint32_t i = 0; i < CORES; i++) {
-		most[i] = now[i] > most[i] ? now[i] : most[i];
-		alone &= now[i] >= ALONE_SHARE * most[i];
+	/* What "the most" is must be known before the first turn. */
+	for (uint32_t i = most[0] == 0 ? LEARN_CNT : 0; i > 0; i--) {
+		bench_adds(cpus, CORES, now);
+		for (uint32_t k = 0; k < CORES; k++)
+			most[k] = now[k] > most[k] ? now[k] : most[k];
+		usleep(PAUSE_US);
 	}
-	return alone;
+	bench_adds(cpus, CORES, now);
+	for (uint32_t k = 0; k < CORES; k++) {
+		most[k] = now[k] > most[k] ? now[k] : most[k];
+		alone[k] = now[k] >= ALONE_SHARE * most[k];
+	}
 }
 
-/* Before each measurement, whatever is measured: until no other guest is on our cores, or patience
- * ends; then it is measured all the same. What counts as waited is what neighbours cost, not the looks. */
-static void cores_wait(void)
+/*
+ * Before each measurement, whatever is measured: until no other guest is on the one core that it needs,
+ * which is b.cpu then, or on both, or patience ends; then it is measured all the same. What counts
+ * as waited is what neighbours cost, not the looks that each measurement takes.
+ */
+static void cores_wait(uint32_t need)
 {
-	static double most[CORES];
-	uint64_t start = 0;
+	uint32_t rows[CORES] = {0}, looks = 0, ready = 0;
+	uint64_t start = bench_table_now_ns();
 	double waited = 0;
 
-	if (!b.wait)
-		return;
-	if (most[0] == 0)
-		for (uint32_t i = 0; i < LEARN_CNT; i++) {
-			(void)cores_alone(most);
-			usleep(PAUSE_US);
+	while (b.wait) {
+		bool alone[CORES];
+
+		cores_look(alone);
+		start = looks++ == 0 ? bench_table_now_ns() : start;
+		ready = 0;
+		for (uint32_t k = CORES; k-- > 0;) {
+			rows[k] = alone[k] ? rows[k] + 1 : 0;
+			if (rows[k] < IN_A_ROW)
+				continue;
+			b.cpu = k;
+			ready++;
 		}
-	for (uint32_t row = 0; row < IN_A_ROW;) {
-		if (cores_alone(most)) {
-			row++;
+		if (ready >= need)
+			break;
+		if (looks < IN_A_ROW)
 			continue;
-		}
-		row = 0;
-		start = start == 0 ? bench_table_now_ns() : start;
 		waited = (double)(bench_table_now_ns() - start) * 1e-9;
 		if (waited > PATIENCE_S || b.waited_s + waited > PATIENCE_ALL_S) {
 			b.shared_turns++;
 			break;
 		}
-		usleep(PAUSE_US);
+		usleep(alone[0] || alone[1] ? 0 : PAUSE_US);
 	}
 	b.waited_s += waited;
+	bench_cpu_pin(b.cpu);
 }
 
 /* ---- filling ---------------------------------------------------------------------------------------- */
@@ -452,8 +467,7 @@ static void insert_all(void)
 	uint64_t start;
 	size_t done;
 
-	bench_cpu_pin(0);
-	cores_wait();
+	cores_wait(1);
 	start = bench_table_now_ns();
 	for (uint64_t i = 0; i < b.certs; i += BULK_PART) {
 		uint64_t cnt = b.certs - i < BULK_PART ? b.certs - i : BULK_PART;
@@ -501,7 +515,7 @@ static void build_all(void)
 	pthread_t threads[2];
 	uint64_t start;
 
-	cores_wait();
+	cores_wait(2);
 	start = bench_table_now_ns();
 	if (pl_table_bulk_begin(b.table, &bulk) != 0)
 		bench_die("build", "not begun");
@@ -545,7 +559,7 @@ static double measure(enum what what, uint64_t *keys, uint64_t *keys2)
 	keys_make(keys, what);
 	if (what == W_TWO_HIT_SEEN)
 		keys_make(keys2, what);
-	cores_wait();
+	cores_wait(what == W_TWO_HIT_SEEN || what == W_WRITER_HIT_SEEN ? 2 : 1);
 	switch (what) {
 	case W_CEILING:
 		return ceiling(keys, 16, false);

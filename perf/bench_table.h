@@ -24,6 +24,7 @@ struct bench {
 	uint64_t failed_inserts;
 	double insert_s, build_s, writes_per_s;
 	bool wait;             /* for cores of our own, before each measurement */
+	uint32_t cpu;          /* what needs one core runs there */
 	uint32_t shared_turns; /* measurements that did not get them */
 	double waited_s;
 };
