@@ -8,13 +8,11 @@
  * The ceiling is a random line of a region of the table's size, fetched well ahead: the best of three
  * distances into the first-level cache and two into the second. Lookups are timed by their thread's time
  * on its core, fillings by the wall clock. Keys do not repeat within a measurement. Rounds alternate over
- * everything, so that a slow minute meets all alike, and with more than one round each measurement waits
- * for cores that no other guest is on; each figure is the median. One JSON object on stdout.
+ * everything, so that a slow minute meets all alike, and with more than one round each measurement and
+ * filling waits for cores that no other guest is on; each figure is the median. One JSON object on stdout.
  * RIVALS: r for DPDK's rte_hash, l for liburcu's lfht, in bench_table_rivals.c; - for none.
  */
 #include "bench_table.h"
-
-#include "bench_adds.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -269,7 +267,7 @@ static uint32_t shown_next(void)
 static double ours(const uint64_t *keys, enum what what)
 {
 	struct job j = {.keys = keys,
-			.cpu = b.cpu,
+			.cpu = b.cores.cpu,
 			.seen = what == W_HIT_SEEN || what == W_ZIPF_SEEN ||
 				what == W_WRITER_HIT_SEEN,
 			.shown = shown_next(),
@@ -298,7 +296,7 @@ static void *writer_run(void *arg)
 	uint64_t rng = 77, done_cnt = 0, start, due;
 	size_t done;
 
-	bench_cpu_pin(b.cpu ^ 1);
+	bench_cpu_pin(b.cores.cpu ^ 1);
 	atomic_store_explicit(&w->running, true, memory_order_relaxed);
 	start = due = bench_table_now_ns();
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
@@ -367,76 +365,6 @@ static double ours_two_cores(const uint64_t *keys, const uint64_t *keys2)
 	return 1 / (1 / j[0].ns + 1 / j[1].ns);
 }
 
-/* ---- our cores ----------------------------------------------------------------------------------------- */
-
-#define CORES          2u
-#define ALONE_SHARE    0.93 /* of the most that a core was seen to do */
-#define LEARN_CNT      20u  /* looks that tell what that is */
-#define IN_A_ROW       2u
-#define PAUSE_US       100000u
-#define PATIENCE_S     8.0 /* a measurement */
-#define PATIENCE_ALL_S 120.0
-
-/* Which of our cores has nobody else on it just now? */
-static void cores_look(bool alone[CORES])
-{
-	static const uint64_t cpus[CORES] = {0, 1};
-	static double most[CORES];
-	double now[CORES];
-
-	/* What "the most" is must be known before the first turn. */
-	for (uint32_t i = most[0] == 0 ? LEARN_CNT : 0; i > 0; i--) {
-		bench_adds(cpus, CORES, now);
-		for (uint32_t k = 0; k < CORES; k++)
-			most[k] = now[k] > most[k] ? now[k] : most[k];
-		usleep(PAUSE_US);
-	}
-	bench_adds(cpus, CORES, now);
-	for (uint32_t k = 0; k < CORES; k++) {
-		most[k] = now[k] > most[k] ? now[k] : most[k];
-		alone[k] = now[k] >= ALONE_SHARE * most[k];
-	}
-}
-
-/*
- * Before each measurement, whatever is measured: until no other guest is on the one core that it needs,
- * which is b.cpu then, or on both, or patience ends; then it is measured all the same. What counts
- * as waited is what neighbours cost, not the looks that each measurement takes.
- */
-static void cores_wait(uint32_t need)
-{
-	uint32_t rows[CORES] = {0}, looks = 0, ready = 0;
-	uint64_t start = bench_table_now_ns();
-	double waited = 0;
-
-	while (b.wait) {
-		bool alone[CORES];
-
-		cores_look(alone);
-		start = looks++ == 0 ? bench_table_now_ns() : start;
-		ready = 0;
-		for (uint32_t k = CORES; k-- > 0;) {
-			rows[k] = alone[k] ? rows[k] + 1 : 0;
-			if (rows[k] < IN_A_ROW)
-				continue;
-			b.cpu = k;
-			ready++;
-		}
-		if (ready >= need)
-			break;
-		if (looks < IN_A_ROW)
-			continue;
-		waited = (double)(bench_table_now_ns() - start) * 1e-9;
-		if (waited > PATIENCE_S || b.waited_s + waited > PATIENCE_ALL_S) {
-			b.shared_turns++;
-			break;
-		}
-		usleep(alone[0] || alone[1] ? 0 : PAUSE_US);
-	}
-	b.waited_s += waited;
-	bench_cpu_pin(b.cpu);
-}
-
 /* ---- filling ---------------------------------------------------------------------------------------- */
 
 static void table_make(void)
@@ -467,7 +395,7 @@ static void insert_all(void)
 	uint64_t start;
 	size_t done;
 
-	cores_wait(1);
+	bench_alone_wait(&b.cores, 1);
 	start = bench_table_now_ns();
 	for (uint64_t i = 0; i < b.certs; i += BULK_PART) {
 		uint64_t cnt = b.certs - i < BULK_PART ? b.certs - i : BULK_PART;
@@ -515,7 +443,7 @@ static void build_all(void)
 	pthread_t threads[2];
 	uint64_t start;
 
-	cores_wait(2);
+	bench_alone_wait(&b.cores, 2);
 	start = bench_table_now_ns();
 	if (pl_table_bulk_begin(b.table, &bulk) != 0)
 		bench_die("build", "not begun");
@@ -528,7 +456,6 @@ static void build_all(void)
 		pthread_join(threads[i], NULL);
 	pl_table_bulk_end(bulk);
 	b.build_s = (double)(bench_table_now_ns() - start) * 1e-9;
-	bench_cpu_pin(0);
 }
 
 static void region_make(void)
@@ -559,7 +486,7 @@ static double measure(enum what what, uint64_t *keys, uint64_t *keys2)
 	keys_make(keys, what);
 	if (what == W_TWO_HIT_SEEN)
 		keys_make(keys2, what);
-	cores_wait(what == W_TWO_HIT_SEEN || what == W_WRITER_HIT_SEEN ? 2 : 1);
+	bench_alone_wait(&b.cores, what == W_TWO_HIT_SEEN || what == W_WRITER_HIT_SEEN ? 2 : 1);
 	switch (what) {
 	case W_CEILING:
 		return ceiling(keys, 16, false);
@@ -611,8 +538,8 @@ static void print(double ns[W_CNT][ROUNDS_MAX])
 	       "\"writes_per_s\": %.0f, \"shared_turns\": %u, \"waited_s\": %.1f",
 	       (unsigned long long)b.certs, (double)b.table_size / (double)b.certs,
 	       (unsigned long long)b.page_size >> 10, (unsigned long long)b.failed_inserts,
-	       (double)b.certs / b.insert_s * 1e-6, b.build_s, b.writes_per_s, b.shared_turns,
-	       b.waited_s);
+	       (double)b.certs / b.insert_s * 1e-6, b.build_s, b.writes_per_s, b.cores.shared_turns,
+	       b.cores.waited_s);
 	best_ceiling(ns);
 	for (enum what w = 0; w < W_CNT; w++) {
 		if (!wanted(w) || (w >= W_CEILING_32 && w <= W_CEILING_FAR_64))
@@ -640,7 +567,7 @@ int main(int argc, char **argv)
 	b.lookups = bench_number("LOOKUPS", argv[2], PASS, b.certs / 2);
 	b.rounds = (uint32_t)bench_number("ROUNDS", argv[3], 1, ROUNDS_MAX);
 	b.huge_dir = strcmp(argv[4], "-") == 0 ? NULL : argv[4];
-	b.wait = b.rounds > 1; /* one round is to try it */
+	b.cores.wait = b.rounds > 1; /* one round is to try it */
 	b.rte = strchr(argv[5], 'r') != NULL;
 	b.lfht = strchr(argv[5], 'l') != NULL;
 	keys = malloc((b.lookups + BURST) * sizeof(*keys));
@@ -660,7 +587,6 @@ int main(int argc, char **argv)
 	}
 	if (b.lfht)
 		bench_lfht_fill(&b);
-	bench_cpu_pin(0);
 	for (uint32_t round = 0; round < b.rounds; round++)
 		for (enum what w = 0; w < W_CNT; w++) {
 			/* There and back, so that none always follows the same one. */

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "bench_alone.h"
 #include "bench_util.h"
 #include "table/pl_table.h"
 
@@ -23,10 +24,7 @@ struct bench {
 	uint64_t region_size, table_size, page_size;
 	uint64_t failed_inserts;
 	double insert_s, build_s, writes_per_s;
-	bool wait;             /* for cores of our own, before each measurement */
-	uint32_t cpu;          /* what needs one core runs there */
-	uint32_t shared_turns; /* measurements that did not get them */
-	double waited_s;
+	struct bench_alone cores;
 };
 
 uint64_t bench_table_now_ns(void);

@@ -93,7 +93,8 @@ int main(int argc, char **argv)
 		return told("no \"--\": the EAL's options, which name the port, go before it, ours "
 			    "after; "
 			    "or give --sockets ADDRESS:PORT. See passline-load --help");
-	if (separator > 0)
+	if (with_eal ||
+	    (separator > 0 && load_args_want_sockets(argc - separator, argv + separator)))
 		skip = separator;
 	/* Ours first: a mistake in them is told before the EAL has taken hugepages and ports. */
 	argv[skip] = argv[0];

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A burst of lookups with AVX-512 (F, VL, DQ): homes, tags and signposts of eight are vectors, and what
- * is done for each key alone is its fetch, its two loads and its compare. About a quarter of the
- * instructions of one key at a time, and that matters beyond their own time: a fetch whose address is
- * not in the TLB holds up retirement, and how many others go on meanwhile depends on how much work fits
- * behind it.
+ * is done for each key alone is its fetch, its two loads and its compare. Fewer instructions matter
+ * beyond their own time: see bucket_facts() in pl_table_burst.c.
  */
 #include "table/pl_table_burst.h"
 

@@ -90,8 +90,7 @@ static int attach_pair(const char *path, uint64_t capacity, struct pl_map **cur,
 
 	*next = NULL;
 	for (uint32_t tries = 0; tries < 3; tries++) {
-		/* The capacity is the newer one's to have; check it there. */
-		rc = pl_map_attach(path, 0, cur, error, error_size);
+		rc = pl_map_attach(path, cur, error, error_size);
 		if (rc != 0)
 			return rc;
 		if (!superseded(*cur))
@@ -101,7 +100,7 @@ static int attach_pair(const char *path, uint64_t capacity, struct pl_map **cur,
 			snprintf(error, error_size, "out of memory");
 			return -ENOMEM;
 		}
-		rc = pl_map_attach(next_path, 0, next, error, error_size);
+		rc = pl_map_attach(next_path, next, error, error_size);
 		free(next_path);
 		if (rc == 0 && (*next)->h->fixed.parent_id == (*cur)->h->fixed.table_id)
 			break;
@@ -118,8 +117,8 @@ static int attach_pair(const char *path, uint64_t capacity, struct pl_map **cur,
 		return 0;
 	snprintf(error, error_size,
 		 "%s has a capacity of %" PRIu64 " certificates, not %" PRIu64
-		 ": configure that, or have the table made anew",
-		 path, have, capacity);
+		 ": configure %" PRIu64 ", or have the table made anew",
+		 path, have, capacity, have);
 	pl_map_close(*next);
 	pl_map_close(*cur);
 	return -ERANGE;

@@ -392,8 +392,7 @@ static bool journal_sound(const struct pl_map *m)
 					 (slot & 3) < PL_TABLE_SLOTS);
 }
 
-static int header_verify(const struct pl_map *m, const char *path, uint64_t capacity, char *error,
-			 size_t error_size)
+static int header_verify(const struct pl_map *m, const char *path, char *error, size_t error_size)
 {
 	const struct pl_table_fixed *f = &m->h->fixed;
 
@@ -417,16 +416,10 @@ static int header_verify(const struct pl_map *m, const char *path, uint64_t capa
 			    "%s is damaged or was never completed: remove it and let the feed be "
 			    "loaded again",
 			    path);
-	if (capacity != 0 && f->capacity != capacity)
-		return fail(error, error_size, -ERANGE,
-			    "%s has a capacity of %" PRIu64 " certificates, not %" PRIu64
-			    ": configure that, or have the table made anew",
-			    path, f->capacity, capacity);
 	return 0;
 }
 
-int pl_map_attach(const char *path, uint64_t capacity, struct pl_map **out, char *error,
-		  size_t error_size)
+int pl_map_attach(const char *path, struct pl_map **out, char *error, size_t error_size)
 {
 	struct pl_map *m = calloc(1, sizeof(*m));
 	struct stat st;
@@ -459,7 +452,7 @@ int pl_map_attach(const char *path, uint64_t capacity, struct pl_map **out, char
 		goto err;
 	}
 	map_use(m, base);
-	rc = header_verify(m, path, capacity, error, error_size);
+	rc = header_verify(m, path, error, error_size);
 	if (rc != 0)
 		goto err;
 	/* Map all pages now, so that no lookup faults; if that fails they still will later. */

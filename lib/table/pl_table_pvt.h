@@ -336,8 +336,7 @@ int pl_table_create_tuned(const struct pl_table_conf *conf, const struct pl_tabl
 int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_node,
 		  const struct pl_table_tuning *tuning, const struct pl_map *parent,
 		  struct pl_map **out, char *error, size_t error_size);
-int pl_map_attach(const char *path, uint64_t capacity, struct pl_map **out, char *error,
-		  size_t error_size);
+int pl_map_attach(const char *path, struct pl_map **out, char *error, size_t error_size);
 void pl_map_close(struct pl_map *m);
 /* What a creation of path that died half way left; nobody has use for it. 0, -ENOENT; -EBUSY: its maker lives. */
 int pl_map_part_remove(const char *path);

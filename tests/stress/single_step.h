@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A child that stops itself with SIGSTOP, goes on one instruction at a time, and stops itself again
- * when what it does is done. */
+/* A table's writer as a child that stops itself with SIGSTOP, goes on one instruction at a time, and
+ * stops itself again when what it does is done. */
 #ifndef SINGLE_STEP_H
 #define SINGLE_STEP_H
 
@@ -16,24 +16,36 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-/* In the child, which then raises SIGSTOP where stepping is to begin and where it is to end. */
-static inline bool step_allow(void)
-{
-	return ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0;
-}
+#include "table/pl_table.h"
 
-/* Wait for the first stop. */
-static inline void step_begin(pid_t child)
+/* The child becomes the writer of the table at path, stops, acts, stops. */
+static inline pid_t step_start(const char *path, void (*act)(struct pl_table *t, const void *arg),
+			       const void *arg)
 {
+	pid_t child = fork();
 	int status;
 
 	assert_int_not_equal(child, -1);
+	if (child == 0) {
+		struct pl_table_conf conf = {.path = path, .numa_node = -1};
+		struct pl_table *t;
+		char error[256];
+
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 ||
+		    pl_table_attach(&conf, true, &t, error, sizeof(error)) != 0)
+			_exit(1);
+		raise(SIGSTOP);
+		act(t, arg);
+		raise(SIGSTOP);
+		_exit(0);
+	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	if (WIFEXITED(status))
 		fail_msg("the child ended with %d before it stopped", WEXITSTATUS(status));
 	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
 	/* Whatever becomes of us: a failed test leaves nobody behind. */
 	assert_int_equal(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_EXITKILL), 0);
+	return child;
 }
 
 /* One instruction. False at the second stop. */

@@ -209,10 +209,11 @@ static void made(bool ok)
 }
 
 /* Grow; two changes of what has been copied already, and one when the new table has been published. */
-static void grow(struct pl_table *t)
+static void grow(struct pl_table *t, const void *none)
 {
 	bool changed = false;
 
+	(void)none;
 	if (pl_table_grow_begin(t, CAPACITY_NEW, error, sizeof(error)) != 0)
 		_exit(1);
 	for (uint32_t step = 1; pl_table_grow_step(t, STEP_SLOTS) == 1; step++) {
@@ -226,25 +227,6 @@ static void grow(struct pl_table *t)
 			changed = true;
 		}
 	}
-}
-
-static pid_t writer_start(void)
-{
-	pid_t child = fork();
-
-	if (child == 0) {
-		struct pl_table_conf conf = {.path = path, .numa_node = -1};
-		struct pl_table *t;
-
-		if (!step_allow() || pl_table_attach(&conf, true, &t, error, sizeof(error)) != 0)
-			_exit(1);
-		raise(SIGSTOP);
-		grow(t);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	step_begin(child);
-	return child;
 }
 
 /* ---- its files ------------------------------------------------------------------------------------ */
@@ -391,7 +373,7 @@ static uint32_t step_through(void)
 	pid_t child;
 
 	assert_int_equal(pl_table_reader_create(t, &r), 0);
-	child = writer_start();
+	child = step_start(path, grow, NULL);
 	file_map(&files.old, path);
 	(void)files_changed(&files); /* what attaching wrote */
 	while (running) {
@@ -424,7 +406,7 @@ static void kill_at(uint32_t change)
 	pid_t child;
 
 	assert_int_equal(pl_table_reader_create(t, &r), 0);
-	child = writer_start();
+	child = step_start(path, grow, NULL);
 	file_map(&files.old, path);
 	(void)files_changed(&files);
 	while (changes < change && step_one(child))

@@ -234,24 +234,9 @@ static void file_write(const char *file, const void *bytes, size_t size)
 	close(fd);
 }
 
-/* The child: becomes the writer, stops, does it, stops. */
-static pid_t writer_start(const struct scene *s)
+static void act(struct pl_table *t, const void *scene)
 {
-	pid_t child = fork();
-
-	if (child == 0) {
-		struct pl_table_conf conf = {.path = path, .numa_node = -1};
-		struct pl_table *t;
-
-		if (!step_allow() || pl_table_attach(&conf, true, &t, error, sizeof(error)) != 0)
-			_exit(1);
-		raise(SIGSTOP);
-		(void)do_op(t, s);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	step_begin(child);
-	return child;
+	(void)do_op(t, scene);
 }
 
 /* Put a table file back as it was, under its mappings. */
@@ -267,7 +252,7 @@ static void restore(struct pl_map *m, const void *bytes)
 static uint32_t step_through(const struct scene *s, struct pl_table_reader *r, struct pl_map *m,
 			     uint8_t *last)
 {
-	pid_t child = writer_start(s);
+	pid_t child = step_start(path, act, s);
 	uint32_t changes = 0, steps = 0;
 	bool running = true;
 
@@ -319,7 +304,7 @@ static void run_scene(const struct scene *s)
 	/* Now by really killing, at the first change, in the middle and at the last or the one before. */
 	for (uint32_t at = 1; at <= changes; at += changes > 2 ? (changes - 1) / 2 : 1) {
 		restore(m, begin);
-		pid_t child = writer_start(s);
+		pid_t child = step_start(path, act, s);
 		uint32_t seen = 0;
 
 		memcpy(last, (void *)m->h, m->size);
