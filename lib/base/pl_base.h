@@ -51,7 +51,8 @@ static inline void pl_prefetch(const void *p)
 	__builtin_prefetch(p, 0, 3);
 }
 
-/** Into the second-level cache, which can wait for more lines at once than the first. */
+/** Into the second-level cache, which can wait for more lines at once than the first: for more than a
+ *  dozen at once. */
 static inline void pl_prefetch_far(const void *p)
 {
 	__builtin_prefetch(p, 0, 2);

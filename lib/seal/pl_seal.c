@@ -117,9 +117,9 @@ void pl_seal_key_prefetch(const struct pl_seal_key *k)
 	 * VAES code keeps 48 powers, highest first. Longer messages read on from there, and the
 	 * other engines' keys are short: what this misses there, the hardware prefetches. */
 	for (uint32_t line = 0; line < 4; line++)
-		pl_prefetch(p + line * PL_CACHE_LINE);
+		pl_prefetch_far(p + line * PL_CACHE_LINE);
 	for (uint32_t line = 13; line < 16; line++)
-		pl_prefetch(p + line * PL_CACHE_LINE);
+		pl_prefetch_far(p + line * PL_CACHE_LINE);
 }
 
 uint32_t pl_seal_open_burst(struct pl_seal *s, struct pl_seal_op *ops, uint32_t op_cnt)

@@ -114,21 +114,35 @@ int pl_seen_accept(_Atomic uint64_t *word, uint64_t want)
 	return PL_SEEN_UNSURE;
 }
 
-enum pl_table_seen pl_table_seen(struct pl_table_reader *r, const struct pl_table_hit *hit,
-				 uint32_t shown_at, uint32_t scan_hash)
+/* A scan that was not recorded at once. Apart, so that the caller keeps nothing over a call. */
+static __attribute__((noinline)) enum pl_table_seen
+seen_again(struct pl_table_reader *r, _Atomic uint64_t *word, uint64_t want)
 {
-	PL_DCHECK(hit->found == PL_TABLE_FOUND);
-	if (PL_UNLIKELY(r->prev != NULL))
-		return pl_table_seen_both(r, hit, shown_at, scan_hash);
-
-	int got = pl_seen_accept(&r->buckets[hit->slot >> 2].seen[hit->slot & 3],
-				 pl_seen_word(shown_at, scan_hash));
+	int got = pl_seen_accept(word, want);
 
 	if (PL_LIKELY(got < PL_SEEN_UNSURE))
 		return (enum pl_table_seen)got;
 	/* Frozen with no successor in sight: another process is replacing this table. */
 	r->counters.unsure++;
 	return PL_SEEN_UNSURE;
+}
+
+enum pl_table_seen pl_table_seen(struct pl_table_reader *r, const struct pl_table_hit *hit,
+				 uint32_t shown_at, uint32_t scan_hash)
+{
+	_Atomic uint64_t *word = &r->buckets[hit->slot >> 2].seen[hit->slot & 3];
+	uint64_t want = pl_seen_word(shown_at, scan_hash), have;
+
+	PL_DCHECK(hit->found == PL_TABLE_FOUND);
+	if (PL_UNLIKELY(r->prev != NULL))
+		return pl_table_seen_both(r, hit, shown_at, scan_hash);
+	/* The first try of pl_seen_accept(), which nearly always does. */
+	have = atomic_load_explicit(word, memory_order_relaxed);
+	if (PL_LIKELY((have & PL_SEEN_FROZEN) == 0 && have >> 32 < want >> 32) &&
+	    PL_LIKELY(atomic_compare_exchange_strong_explicit(
+		    word, &have, want, memory_order_relaxed, memory_order_relaxed)))
+		return PL_SEEN_NEW;
+	return seen_again(r, word, want);
 }
 
 void pl_table_quiesce(struct pl_table_reader *r)

@@ -102,10 +102,11 @@ struct pl_table_pending {
 	const uint64_t *ids;
 	struct pl_table_hit *hits;
 	uint32_t cnt; /* of lookups that need a second line */
-	/* Written eight at a time. */
-	uint64_t bucket[PL_TABLE_BURST_MAX + 8]; /* where that is */
-	uint64_t lead[PL_TABLE_BURST_MAX + 8];   /* what led there */
-	uint64_t idx[PL_TABLE_BURST_MAX + 8];    /* in the burst */
+	/* Written sixteen at a time. */
+	uint64_t bucket[PL_TABLE_BURST_MAX + 16]; /* where that is */
+	uint32_t meta[PL_TABLE_BURST_MAX + 16];   /* what led there, */
+	uint32_t match[PL_TABLE_BURST_MAX + 16];  /* by which signposts */
+	uint32_t idx[PL_TABLE_BURST_MAX + 16];    /* in the burst */
 };
 
 /** What one reader did; the thread that owns the reader may read it. */

@@ -19,9 +19,7 @@
  * loads are outside C11's model, so this leans on the machine's: lanes of 8 and 4 aligned bytes are
  * read whole, and loads are not reordered with loads; the barrier keeps the compiler to it.
  * What must hold is what pl_bucket_match() argues: facts before ids. That one is used everywhere
- * else, and under ThreadSanitizer; tests hold all of them against each other. Few instructions
- * matter beyond their own time: a fetch whose address is not in the TLB holds up retirement, and how
- * many others go on meanwhile depends on how much work fits behind it.
+ * else, and under ThreadSanitizer; tests hold all of them against each other.
  */
 #if defined(__SSE4_1__) && !defined(PL_TABLE_SCALAR)
 static inline uint32_t bucket_facts(struct pl_bucket *buckets, uint64_t bucket, uint64_t id,
@@ -110,9 +108,10 @@ static void ask(struct pl_table_reader *r, const uint64_t *ids, const struct pl_
 			pl_table_prefetch_rest(r, home, meta);
 		p->bucket[cnt] = pl_table_pos_bucket(home, meta_first_pos(meta, match), r->seed,
 						     r->bucket_cnt);
-		p->lead[cnt] = meta | (uint64_t)match << 32;
+		p->meta[cnt] = meta;
+		p->match[cnt] = match;
 		p->idx[cnt] = i;
-		pl_prefetch(&r->buckets[p->bucket[cnt++]]);
+		pl_prefetch_far(&r->buckets[p->bucket[cnt++]]);
 	}
 	p->cnt = cnt;
 	r->counters.second_line += cnt;
@@ -141,8 +140,7 @@ find_group(struct pl_bucket *buckets, uint64_t bucket_cnt, uint64_t seed, const 
 /*
  * No branch depends on what is found: hits, misses and second lines come in any order, and a wrong
  * guess costs more than all of this. Fetches of the next burst go out in small groups between
- * lookups, which keeps the memory evenly busy. Groups, because a fetch that misses the TLB holds up
- * retirement until it is translated: close together they wait together.
+ * lookups, which keeps the memory evenly busy.
  */
 void PL_TABLE_START(struct pl_table_reader *r, const uint64_t *ids, uint32_t cnt,
 		    struct pl_table_hit *hits, const uint64_t *next_ids, uint32_t next_cnt,

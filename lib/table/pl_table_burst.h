@@ -35,7 +35,7 @@ static inline bool meta_leads_further(uint32_t meta, uint32_t match)
 static inline void find_further(struct pl_table_reader *r, const struct pl_table_pending *p,
 				uint32_t k)
 {
-	if (PL_UNLIKELY(meta_leads_further((uint32_t)p->lead[k], (uint32_t)(p->lead[k] >> 32))))
+	if (PL_UNLIKELY(meta_leads_further(p->meta[k], p->match[k])))
 		pl_table_find_rest(r, p->ids[p->idx[k]], &p->hits[p->idx[k]]);
 }
 

@@ -2,12 +2,15 @@
 /*
  * Random operations against a plain reference map, on tables from two buckets, where nearly all
  * keys are beyond home and in the stash, to ones as they are in use. Every lookup is done by the code of
- * each CPU variant, in one call or in two halves with other bursts and changes between them.
+ * each CPU variant, in one call or in two halves with other bursts and changes between them, from keys
+ * and into hits that end where memory does.
  */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "table/pl_table_pvt.h"
@@ -48,6 +51,19 @@ struct model {
 };
 
 static char error[256];
+/* Where a page ends that none follows. */
+static uint64_t *ids_end;
+static struct pl_table_hit *hits_end;
+
+static uint8_t *page_end(void)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *area = mmap(NULL, 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(area != MAP_FAILED);
+	assert_int_equal(mprotect(area, page, PROT_READ | PROT_WRITE), 0);
+	return area + page;
+}
 
 static uint64_t rnd(struct model *m, uint64_t cnt)
 {
@@ -192,7 +208,8 @@ static void do_burst(struct model *m, struct pl_table_reader *r)
 {
 	uint32_t cnt = (uint32_t)rnd(m, PL_TABLE_BURST_MAX + 1);
 	struct pl_table_hit hits[PL_TABLE_VARIANT_CNT][PL_TABLE_BURST_MAX];
-	uint64_t ids[PL_TABLE_BURST_MAX];
+	struct pl_table_reader_counters did[PL_TABLE_VARIANT_CNT];
+	uint64_t *ids = ids_end - cnt;
 	uint32_t keys[PL_TABLE_BURST_MAX];
 
 	for (uint32_t i = 0; i < cnt; i++) {
@@ -203,12 +220,17 @@ static void do_burst(struct model *m, struct pl_table_reader *r)
 	for (uint32_t v = 0; v < PL_TABLE_VARIANT_CNT; v++) {
 		const struct pl_table_burst *burst = pl_table_burst_of((enum pl_table_variant)v);
 
-		if (burst == NULL) /* not on this CPU */
-			memcpy(hits[v], hits[0], sizeof(hits[v]));
-		else
-			do_variant(m, r, burst, ids, keys, cnt, hits[v]);
+		if (burst != NULL) { /* else not on this CPU, and as the one before */
+			r->counters = (struct pl_table_reader_counters){0};
+			do_variant(m, r, burst, ids, keys, cnt, hits_end - cnt);
+		}
+		memcpy(hits[v], hits_end - cnt, cnt * sizeof(hits[v][0]));
+		did[v] = r->counters;
 	}
 	r->burst = pl_table_burst_best();
+	/* As many lines, whoever looks, while nothing changes. */
+	for (uint32_t v = 1; v < PL_TABLE_VARIANT_CNT && cnt % 2 != 0; v++)
+		assert_memory_equal(&did[v], &did[0], sizeof(did[0]));
 	for (uint32_t i = 0; i < cnt; i++) {
 		if (m->ref[keys[i]].facts == 0)
 			continue;
@@ -316,5 +338,7 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
+	ids_end = (uint64_t *)(void *)page_end();
+	hits_end = (struct pl_table_hit *)(void *)page_end();
 	return cmocka_run_group_tests_name("table_model", tests, NULL, NULL);
 }

@@ -4,7 +4,25 @@
 
 #include "verify_fixture.h"
 
+#include <stdlib.h>
+
 #include <sodium.h>
+
+/* What is drawn, from PL_SEED or from a seed of this run's own, which a failed run has shown. */
+static uint64_t draws;
+
+static uint32_t draw(uint32_t most)
+{
+	return (uint32_t)(pl_mix64(draws += 0x9e3779b97f4a7c15u) % most);
+}
+
+static void draws_begin(void)
+{
+	const char *given = getenv("PL_SEED");
+
+	draws = given != NULL ? strtoull(given, NULL, 0) : randombytes_random();
+	print_message("# what is drawn: PL_SEED=%llu repeats it\n", (unsigned long long)draws);
+}
 
 static void test_drops(void **state)
 {
@@ -93,7 +111,7 @@ static void big_fill(struct fx *fx, struct big *b, uint32_t i, uint32_t scan_cnt
 
 	for (uint32_t s = 0; s < scan_cnt; s++) {
 		struct pl_cert c = fx_cert_valid((*id)++);
-		uint32_t dice = randombytes_uniform(8);
+		uint32_t dice = draw(8);
 
 		b->want[i][s] = PL_V_PASS;
 		if (dice == 0)
@@ -115,7 +133,7 @@ static void big_fill(struct fx *fx, struct big *b, uint32_t i, uint32_t scan_cnt
 		.data = b->data[i],
 		.request_size = fx_request(fx, b->data[i], scans, scan_cnt),
 	};
-	b->bad[i] = randombytes_uniform(4) == 0;
+	b->bad[i] = draw(4) == 0;
 	if (b->bad[i])
 		b->data[i][20] ^= 1;
 }
@@ -168,7 +186,7 @@ static void test_full_bursts_of_all_sizes(void **state)
 		for (uint32_t i = 0; i < item_cnt; i++) {
 			uint32_t most = round < 8 ? 6 : 43;
 
-			big_fill(fx, b, i, randombytes_uniform(most + 1), &id);
+			big_fill(fx, b, i, draw(most + 1), &id);
 			bad += b->bad[i];
 		}
 		assert_int_equal(
@@ -193,8 +211,8 @@ struct shown {
 /* A scan of one of them, and the word that it must get after those before it. */
 static uint32_t shown_one(const struct fx *fx, struct shown *s, struct pl_wire_scan *scan)
 {
-	uint32_t i = randombytes_uniform(FEW), scan_id = randombytes_uniform(3);
-	uint32_t at = (uint32_t)(fx->now.wall_ms / 1000) - randombytes_uniform(3);
+	uint32_t i = draw(FEW), scan_id = draw(3);
+	uint32_t at = (uint32_t)(fx->now.wall_ms / 1000) - draw(3);
 
 	*scan = fx_scan(fx, &s->certs[i], at, scan_id);
 	if (i % 5 == 0)
@@ -226,12 +244,12 @@ static void test_the_same_certificates_often_in_a_burst(void **state)
 			fx_cert(fx, &shown.certs[i]);
 	}
 	for (uint32_t round = 0; round < 100; round++) {
-		uint32_t item_cnt = randombytes_uniform(PL_VERIFY_BURST_MAX) + 1;
+		uint32_t item_cnt = draw(PL_VERIFY_BURST_MAX) + 1;
 		uint32_t most = round % 2 == 0 ? PL_WIRE_SCANS_MAX : 2;
 
 		fx->now.wall_ms += 1000;
 		for (uint32_t i = 0; i < item_cnt; i++) {
-			b.scan_cnt[i] = randombytes_uniform(most + 1);
+			b.scan_cnt[i] = draw(most + 1);
 			for (uint32_t s = 0; s < b.scan_cnt[i]; s++)
 				want[i][s] = shown_one(fx, &shown, &scans[s]);
 			b.items[i] = (struct pl_verify_item){
@@ -388,5 +406,6 @@ int main(void)
 		cmocka_unit_test(test_engines),
 	};
 
+	draws_begin();
 	return cmocka_run_group_tests_name("verify_burst", tests, NULL, NULL);
 }
