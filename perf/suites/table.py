@@ -36,6 +36,7 @@ def row(one):
         "insert M/s": one["insert_m_per_s"],
         "build s": one["build_s"],
         "ceiling ns": ceiling,
+        "line swapped ns": ns(one, "ceiling_swap"),
     }
     for what in LOOKUPS:
         if what in one:
