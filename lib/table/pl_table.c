@@ -136,7 +136,7 @@ enum pl_table_seen pl_table_seen(struct pl_table_reader *r, const struct pl_tabl
 	PL_DCHECK(hit->found == PL_TABLE_FOUND);
 	if (PL_UNLIKELY(r->prev != NULL))
 		return pl_table_seen_both(r, hit, shown_at, scan_hash);
-	/* The first try of pl_seen_accept(), which nearly always does. */
+	/* One try before those of pl_seen_accept(), which nearly always does. */
 	have = atomic_load_explicit(word, memory_order_relaxed);
 	if (PL_LIKELY((have & PL_SEEN_FROZEN) == 0 && have >> 32 < want >> 32) &&
 	    PL_LIKELY(atomic_compare_exchange_strong_explicit(

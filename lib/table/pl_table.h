@@ -101,12 +101,11 @@ enum pl_table_seen {
 struct pl_table_pending {
 	const uint64_t *ids;
 	struct pl_table_hit *hits;
-	uint32_t cnt; /* of lookups that need a second line */
-	/* Written sixteen at a time. */
-	uint64_t bucket[PL_TABLE_BURST_MAX + 16]; /* where that is */
-	uint32_t meta[PL_TABLE_BURST_MAX + 16];   /* what led there, */
-	uint32_t match[PL_TABLE_BURST_MAX + 16];  /* by which signposts */
-	uint32_t idx[PL_TABLE_BURST_MAX + 16];    /* in the burst */
+	uint32_t cnt;                        /* of lookups that need a second line */
+	uint64_t bucket[PL_TABLE_BURST_MAX]; /* where that is */
+	uint32_t meta[PL_TABLE_BURST_MAX];   /* what led there, */
+	uint32_t match[PL_TABLE_BURST_MAX];  /* by which signposts */
+	uint32_t idx[PL_TABLE_BURST_MAX];    /* in the burst */
 };
 
 /** What one reader did; the thread that owns the reader may read it. */

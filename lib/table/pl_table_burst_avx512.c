@@ -2,8 +2,8 @@
 /*
  * A burst of lookups with AVX-512 (F, VL, DQ). What is done for each key alone is its fetch, its two loads
  * and its compare; homes are hashed eight at a time, hits written four at a time, and signposts
- * matched sixteen at a time, all from registers: a vector loaded from words that were just stored would
- * wait for them.
+ * matched sixteen at a time. What was looked at goes from register to register: a vector loaded from words
+ * that were just stored would wait for them.
  */
 #include "table/pl_table_burst.h"
 
@@ -26,6 +26,7 @@ void pl_table_finish_avx512(struct pl_table_reader *r, const struct pl_table_pen
 #define GROUP        16u
 #define BUCKET_SHIFT 6u
 static_assert(sizeof(struct pl_bucket) == 1u << BUCKET_SHIFT, "bytes of a bucket");
+static_assert(PL_TABLE_BURST_MAX % GROUP == 0, "whole groups fit where a burst does");
 
 /* What does not change in a burst. */
 struct job {
@@ -114,7 +115,7 @@ static inline __m512i first_bucket(const struct job *j, __m512i home, __m512i me
 				     _mm512_cmplt_epu64_mask(pos, _mm512_set1_epi64(2)), home, pos);
 }
 
-/* Where the homes of a burst are. Lanes beyond it are id 0's. hash may be NULL. */
+/* Where the homes of a burst are; beyond it, up to a multiple of eight, those of id 0. hash may be NULL. */
 static inline void homes(const struct job *j, const uint64_t *ids, uint32_t cnt, uint32_t *hash,
 			 uint64_t *home)
 {
@@ -223,7 +224,7 @@ settle(const struct steps *s, uint32_t first, uint32_t cnt, __m512i meta, __m512
 
 	if (cnt < GROUP)
 		on &= (__mmask16)((1u << cnt) - 1u);
-	/* Whole vectors: there is room for sixteen more. */
+	/* Whole vectors: there is room for sixteen more, as no more than first are there yet. */
 	_mm512_storeu_si512(&p->meta[pending_cnt], _mm512_maskz_compress_epi32(on, meta));
 	_mm512_storeu_si512(&p->match[pending_cnt], _mm512_maskz_compress_epi32(on, match));
 	_mm512_storeu_si512(&p->idx[pending_cnt],

@@ -221,6 +221,15 @@ static int grow_merge(struct pl_table *t, uint64_t slots)
 	return 1;
 }
 
+/* One that is no longer used. The next may be at the same address, and its epochs begin again: what readers
+ * have passed of this one says nothing of that. */
+static void map_forget(struct pl_table *t, struct pl_map *m)
+{
+	if (t->safe_map == m)
+		t->safe_map = NULL;
+	pl_map_close(m);
+}
+
 int pl_table_grow_step(struct pl_table *t, uint64_t slots)
 {
 	switch (t->grow) {
@@ -240,7 +249,7 @@ int pl_table_grow_step(struct pl_table *t, uint64_t slots)
 	case PL_GROW_DRAIN:
 		if (pl_map_epoch_min(t->grow_old, true) != UINT64_MAX)
 			return 1;
-		pl_map_close(t->grow_old);
+		map_forget(t, t->grow_old);
 		t->grow_old = NULL;
 		t->grow_new = NULL;
 		t->grow = PL_GROW_NONE;
@@ -256,7 +265,7 @@ void pl_table_grow_abandon(struct pl_table *t)
 		return;
 	if (t->grow_new->path != NULL)
 		unlink(t->grow_new->path);
-	pl_map_close(t->grow_new);
+	map_forget(t, t->grow_new);
 	t->grow_new = NULL;
 	t->grow_old = NULL;
 	t->grow = PL_GROW_NONE;

@@ -205,10 +205,41 @@ static void test_grow_in_memory(void **state)
 	pl_table_close(t);
 }
 
+/* A slot is used again when readers have passed its removal: of this table, not of one before it whose
+ * place in the writer's memory it may have. */
+static void test_what_readers_passed_is_forgotten_with_its_table(void **state)
+{
+	struct pl_table_conf conf = {.capacity = 100, .numa_node = -1};
+	struct pl_table_reader *r;
+	struct pl_table *t;
+
+	(void)state;
+	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), 0);
+	assert_int_equal(pl_table_reader_create(t, &r), 0);
+	for (uint64_t cnt = 200; cnt <= 800; cnt *= 2) {
+		const struct pl_map *old = t->view->cur;
+
+		/* Until the writer has asked how far the readers are. */
+		for (uint64_t id = 0; t->safe_map != old; id++) {
+			assert_in_range(id, 0, 100000);
+			if (pl_table_put(t, id, facts_of(id)) == 0)
+				assert_int_equal(pl_table_remove(t, id), 0);
+			pl_table_quiesce(r);
+		}
+		assert_int_equal(pl_table_grow_begin(t, cnt, error, sizeof(error)), 0);
+		while (pl_table_grow_step(t, 1000) == 1)
+			pl_table_quiesce(r);
+		assert_ptr_not_equal(t->safe_map, old);
+	}
+	pl_table_reader_destroy(r);
+	pl_table_close(t);
+}
+
 static const struct CMUnitTest tests[] = {
 	FILE_TEST(test_grow_keeps_everything),
 	FILE_TEST(test_grow_goes_on_after_a_death),
 	FILE_TEST(test_grow_in_memory),
+	FILE_TEST(test_what_readers_passed_is_forgotten_with_its_table),
 };
 
 int main(void)

@@ -52,7 +52,7 @@ struct model {
 
 static char error[256];
 /* Where a page ends that none follows. */
-static uint64_t *ids_end;
+static uint64_t *ids_end, *other_ids_end;
 static struct pl_table_hit *hits_end;
 
 static uint8_t *page_end(void)
@@ -153,8 +153,8 @@ static void find_halves(struct model *m, struct pl_table_reader *r, const uint64
 {
 	struct pl_table_pending pending, other_pending;
 	struct pl_table_hit other_hits[PL_TABLE_BURST_MAX];
-	uint64_t other[PL_TABLE_BURST_MAX];
 	uint32_t other_cnt = cnt / (1 + cnt % 3);
+	uint64_t *other = other_ids_end - other_cnt;
 
 	for (uint32_t i = 0; i < other_cnt; i++)
 		other[i] = id_of((uint32_t)rnd(m, m->key_cnt));
@@ -339,6 +339,7 @@ static const struct CMUnitTest tests[] = {
 int main(void)
 {
 	ids_end = (uint64_t *)(void *)page_end();
+	other_ids_end = (uint64_t *)(void *)page_end();
 	hits_end = (struct pl_table_hit *)(void *)page_end();
 	return cmocka_run_group_tests_name("table_model", tests, NULL, NULL);
 }
