@@ -159,54 +159,6 @@ static void keys_make(uint64_t *keys, enum what what)
 	}
 }
 
-/* ---- the machine ------------------------------------------------------------------------------ */
-
-static double ceiling(const uint64_t *keys, uint32_t ahead, bool far)
-{
-	const uint8_t *region = b.region;
-	uint64_t lines = b.region_size / 64, cnt = b.lookups, sum = 0, start;
-	static uint32_t *at;
-
-	if (at == NULL && (at = malloc((b.lookups + BURST) * sizeof(*at))) == NULL)
-		bench_die("memory", strerror(errno));
-	for (uint64_t i = 0; i < cnt; i++)
-		at[i] = (uint32_t)((unsigned __int128)keys[i] * lines >> 64);
-	start = bench_table_cpu_ns();
-	for (uint64_t i = 0; i + ahead < cnt; i++) {
-		if (far)
-			pl_prefetch_far(&region[(uint64_t)at[i + ahead] * 64]);
-		else
-			pl_prefetch(&region[(uint64_t)at[i + ahead] * 64]);
-		sum += *(const volatile uint64_t *)&region[(uint64_t)at[i] * 64];
-	}
-	__asm__ volatile("" : : "r"(sum));
-	return (double)(bench_table_cpu_ns() - start) / (double)(cnt - ahead);
-}
-
-/* The same with the swap of a word in each line, as a recorded scan ends in one; which word is known
- * beforehand. No line comes often enough for two at once. */
-static double ceiling_swap(const uint64_t *keys)
-{
-	uint64_t lines = b.region_size / 64, cnt = b.lookups, start;
-	const uint32_t ahead = 64;
-
-	start = bench_table_cpu_ns();
-	for (uint64_t i = 0; i + ahead < cnt; i++) {
-		uint64_t next = (uint64_t)((unsigned __int128)keys[i + ahead] * lines >> 64);
-		uint64_t at = (uint64_t)((unsigned __int128)keys[i] * lines >> 64);
-		_Atomic uint64_t *word = (_Atomic uint64_t *)(void *)&b.region[at * 64];
-		uint64_t have;
-
-		pl_prefetch_far(&b.region[next * 64]);
-		/* relaxed: one thread */
-		have = atomic_load_explicit(word, memory_order_relaxed);
-		if (!atomic_compare_exchange_strong_explicit(
-			    word, &have, have + 1, memory_order_relaxed, memory_order_relaxed))
-			bench_die("ceiling", "another thread writes its region");
-	}
-	return (double)(bench_table_cpu_ns() - start) / (double)(cnt - ahead);
-}
-
 /* ---- ours ---------------------------------------------------------------------------------------- */
 
 struct job {
@@ -516,17 +468,17 @@ static double measure(enum what what, uint64_t *keys, uint64_t *keys2)
 	bench_alone_wait(&b.cores, what == W_TWO_HIT_SEEN || what == W_WRITER_HIT_SEEN ? 2 : 1);
 	switch (what) {
 	case W_CEILING:
-		return ceiling(keys, 16, false);
+		return bench_ceiling(&b, keys, 16, false);
 	case W_CEILING_32:
-		return ceiling(keys, 32, false);
+		return bench_ceiling(&b, keys, 32, false);
 	case W_CEILING_64:
-		return ceiling(keys, 64, false);
+		return bench_ceiling(&b, keys, 64, false);
 	case W_CEILING_FAR_32:
-		return ceiling(keys, 32, true);
+		return bench_ceiling(&b, keys, 32, true);
 	case W_CEILING_FAR_64:
-		return ceiling(keys, 64, true);
+		return bench_ceiling(&b, keys, 64, true);
 	case W_CEILING_SWAP:
-		return ceiling_swap(keys);
+		return bench_ceiling_swap(&b, keys);
 	case W_WRITER_HIT_SEEN:
 		return ours_while_written(keys);
 	case W_TWO_HIT_SEEN:

@@ -31,6 +31,12 @@ uint64_t bench_table_now_ns(void);
 uint64_t bench_table_cpu_ns(void); /* of this thread */
 uint64_t bench_table_id(uint64_t idx);
 
+/* Of random lines of b->region, fetched so many ahead; ns each. far: into the second-level cache. */
+double bench_ceiling(const struct bench *b, const uint64_t *keys, uint32_t ahead, bool far);
+/* A word of each swapped, as a recorded scan ends in one: 64 ahead, far, and which word is known
+ * beforehand. */
+double bench_ceiling_swap(const struct bench *b, const uint64_t *keys);
+
 /* Each holds the same certificates. Lookups are of b->lookups keys, all present; ns each. */
 /* False: it cannot hold them. */
 bool bench_rte_hash_fill(const struct bench *b);

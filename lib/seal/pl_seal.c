@@ -115,7 +115,8 @@ void pl_seal_key_prefetch(const struct pl_seal_key *k)
 
 	/* The round keys, and the powers of the hash key that a short message needs: libipsec-mb's
 	 * VAES code keeps 48 powers, highest first. Longer messages read on from there, and the
-	 * other engines' keys are short: what this misses there, the hardware prefetches. */
+	 * other engines' keys are short: what this misses there, the hardware prefetches. Far, as a
+	 * burst asks for hundreds. */
 	for (uint32_t line = 0; line < 4; line++)
 		pl_prefetch_far(p + line * PL_CACHE_LINE);
 	for (uint32_t line = 13; line < 16; line++)

@@ -2,7 +2,7 @@
 /* What readers do for every scan. */
 #include "table/pl_table_pvt.h"
 
-#define PL_SEEN_TRIES_MAX 16u
+#define PL_SEEN_TRIES_MAX 16u /* after the first try, which pl_table_seen() makes itself */
 
 const struct pl_table_burst *pl_table_burst_of(enum pl_table_variant variant)
 {

@@ -178,16 +178,24 @@ static void test_grow_goes_on_after_a_death(void **state)
 	}
 }
 
-/* Growing without a name, more than once, with room for what comes. */
-static void test_grow_in_memory(void **state)
+/* For 100, without a name. */
+static struct pl_table *create_in_memory(struct pl_table_reader **r)
 {
 	struct pl_table_conf conf = {.capacity = 100, .numa_node = -1};
-	struct pl_table_reader *r;
 	struct pl_table *t;
 
-	(void)state;
 	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), 0);
-	assert_int_equal(pl_table_reader_create(t, &r), 0);
+	assert_int_equal(pl_table_reader_create(t, r), 0);
+	return t;
+}
+
+/* More than once, with room for what comes. */
+static void test_grow_in_memory(void **state)
+{
+	struct pl_table_reader *r;
+	struct pl_table *t = create_in_memory(&r);
+
+	(void)state;
 	fill(t, 0, 100);
 	for (uint64_t cnt = 100; cnt < 3200; cnt *= 2) {
 		assert_int_equal(pl_table_grow_begin(t, cnt * 2, error, sizeof(error)), 0);
@@ -209,13 +217,10 @@ static void test_grow_in_memory(void **state)
  * place in the writer's memory it may have. */
 static void test_what_readers_passed_is_forgotten_with_its_table(void **state)
 {
-	struct pl_table_conf conf = {.capacity = 100, .numa_node = -1};
 	struct pl_table_reader *r;
-	struct pl_table *t;
+	struct pl_table *t = create_in_memory(&r);
 
 	(void)state;
-	assert_int_equal(pl_table_create(&conf, &t, error, sizeof(error)), 0);
-	assert_int_equal(pl_table_reader_create(t, &r), 0);
 	for (uint64_t cnt = 200; cnt <= 800; cnt *= 2) {
 		const struct pl_map *old = t->view->cur;
 
