@@ -44,8 +44,10 @@
 	O(POOL, "pool", 1)               \
 	O(FRESH, "fresh", 0)             \
 	O(GARBAGE, "garbage", 1)         \
+	O(SURGE, "surge", 1)             \
 	O(REFRESH_MS, "refresh-ms", 1)   \
 	O(RATE, "rate", 1)               \
+	O(LOSSY, "lossy", 0)             \
 	O(OUTSTANDING, "outstanding", 1) \
 	O(SECONDS, "seconds", 1)         \
 	O(WARMUP, "warmup", 1)           \
@@ -278,10 +280,16 @@ static const char *parse_what(struct load_args *a, int opt, const char *v, char 
 		return NULL;
 	case OPT_GARBAGE:
 		return to_real(v, 0, 0.99, &a->garbage_share) ? NULL : "want a share, 0 .. 0.99";
+	case OPT_SURGE:
+		return to_real(v, 0.001, 0.999, &a->surge_share) ? NULL
+								 : "want a share, 0.001 .. 0.999";
 	case OPT_REFRESH_MS:
 		return to_u32(v, 100, 3000, &a->refresh_ms) ? NULL : "want 100 .. 3000";
 	case OPT_RATE:
 		return to_real(v, 1, 1e9, &a->rate) ? NULL : "want 1 .. 1e9 datagrams a second";
+	case OPT_LOSSY:
+		a->lossy = true;
+		return NULL;
 	case OPT_OUTSTANDING:
 		return to_u32(v, 1, 1u << 20, &a->outstanding) ? NULL : "want 1 .. 1048576";
 	case OPT_SECONDS:
@@ -332,6 +340,12 @@ static int check(struct load_args *a, bool dst_given, bool src_given, bool src_i
 		return usage("--echo", "goes without --telemetry and --check-share");
 	if ((a->key_path == NULL) == (a->key_dir == NULL))
 		return usage(NULL, "give --key FILE or --key-dir DIR: the gateways' keys");
+	if (a->surge_share > 0 && (a->key_dir == NULL || a->echo || a->check_share < 1))
+		return usage("--surge",
+			     "needs --key-dir with two gateways or more, and goes without "
+			     "--echo and --check-share");
+	if (a->lossy && a->rate == 0)
+		return usage("--lossy", "needs --rate: in a closed loop nothing is sent too fast");
 	if (a->token_key_dir == NULL)
 		return usage(NULL, "give --token-keys DIR: the token master keys");
 	if (a->state_dir == NULL)

@@ -57,6 +57,8 @@ static int add(struct gateways *g, const struct load_args *args, const struct pl
 		return rc;
 	while (g->by_id[slot] != 0)
 		slot = (slot + 1) & (GATEWAYS_SLOTS - 1);
+	if (gw->id < g->all[g->lowest].id)
+		g->lowest = g->cnt;
 	g->by_id[slot] = (uint16_t)++g->cnt;
 	return 0;
 }

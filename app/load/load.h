@@ -57,9 +57,11 @@ struct load_args {
 	uint32_t pool_cnt; /* datagrams; 0: by itself */
 	bool fresh;
 	double garbage_share;
+	double surge_share; /* of what is sent is one gateway's; 0: all take turns */
 	uint32_t refresh_ms;
 	/* How fast, how long. */
 	double rate;          /* datagrams a second; 0: closed loop */
+	bool lossy;           /* what the port does not take is lost */
 	uint32_t outstanding; /* closed loop */
 	double seconds;
 	double warmup_s;
@@ -88,6 +90,7 @@ int load_args_separator(int argc, char **argv);
 	C(bad_seal, "replies that do not authenticate")                         \
 	C(mismatched, "replies that do not fit their request")                  \
 	C(tx_full, "bursts that the port did not take whole")                   \
+	C(overrun, "datagrams that the port did not take, lost (--lossy)")      \
 	C(rebuilt, "datagrams sealed anew")                                     \
 	C(stalls, "times that the load was not running for a millisecond")      \
 	C(stalled_us, "microseconds that these took")                           \
@@ -96,6 +99,16 @@ int load_args_separator(int argc, char **argv);
 	C(old_answered, "of these, answered as they must be: stale_request")    \
 	C(old_wrong, "of these, answered otherwise")
 
+/* Of --surge: the one, and the rest. */
+enum load_side { LOAD_SURGING, LOAD_OTHERS, LOAD_SIDE_CNT };
+
+struct load_side_stats {
+	uint64_t sent;
+	uint64_t answered;      /* busy ones included */
+	uint64_t busy;          /* told to come back */
+	struct latency latency; /* of those with verdicts, in TSC cycles */
+};
+
 struct load_stats {
 #define C(field, text) uint64_t field;
 	LOAD_COUNTERS(C)
@@ -103,6 +116,7 @@ struct load_stats {
 	uint64_t states[4];                              /* replies by enum pl_state */
 	uint64_t verdicts[PL_V_CODE_END][PL_V_CODE_END]; /* [right][got], by wire code */
 	struct latency latency;                          /* in TSC cycles */
+	struct load_side_stats sides[LOAD_SIDE_CNT];     /* with --surge */
 };
 
 /** Set by SIGINT and SIGTERM: end the run and report what there is. */

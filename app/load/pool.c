@@ -187,12 +187,27 @@ void pool_refresh(struct pool *p, uint64_t now_tsc)
 		pool_build(p, idxs, cnt, now_tsc);
 }
 
+/* Whose a slot is. With a surge the one's are spread over the pool by chance: no rhythm of the link
+ * is to favour the others. */
+static uint16_t plan_gateway(const struct pool *p, const struct load_args *args, uint32_t idx)
+{
+	const struct gateways *g = p->gateways;
+	uint32_t other;
+
+	if (args->surge_share == 0)
+		return (uint16_t)(idx % g->cnt);
+	if ((double)(pl_mix64(idx) >> 11) < args->surge_share * 0x1p53)
+		return (uint16_t)g->lowest;
+	other = idx % (g->cnt - 1);
+	return (uint16_t)(other + (other >= g->lowest));
+}
+
 static int plan_slots(struct pool *p, const struct load_args *args, char *error, size_t error_size)
 {
 	for (uint32_t idx = 0; idx < p->cnt; idx++) {
 		struct slot *s = &p->slots[idx];
 
-		s->gateway = (uint16_t)(idx % p->gateways->cnt);
+		s->gateway = plan_gateway(p, args, idx);
 		s->flow = (uint16_t)(idx % args->flow_cnt);
 		for (uint32_t i = 0; i < p->scan_cnt; i++) {
 			enum mix_kind kind = mix_pick(&args->mix, randombytes_random());
@@ -312,6 +327,10 @@ int pool_open(struct pool *p, const struct load_args *args, char *error, size_t 
 		snprintf(error, error_size, "out of memory for %u datagrams: use a smaller --pool",
 			 p->cnt);
 		return -ENOMEM;
+	}
+	if (args->surge_share > 0 && p->gateways->cnt < 2) {
+		snprintf(error, error_size, "--surge: --key-dir has the keys of one gateway alone");
+		return -EINVAL;
 	}
 	if (p->await.cnt > places / 2) {
 		snprintf(error, error_size,

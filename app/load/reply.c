@@ -101,7 +101,14 @@ static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint6
 		right = judge(r, &head, pl_wire_rep_verdicts((uint8_t *)(uintptr_t)data), idx);
 	}
 	if (PL_LIKELY(s->sent_tsc >= r->measure_tsc)) {
+		struct load_side_stats *side = reply_side(r, s);
+
 		st->answered++;
+		side->answered++;
+		if (PL_UNLIKELY(head.error == PL_V_BUSY))
+			side->busy++;
+		else if (PL_UNLIKELY(r->surging))
+			latency_add(&side->latency, now_tsc - s->sent_tsc);
 		st->states[data[2] & 3]++;
 		latency_add(&st->latency, now_tsc - s->sent_tsc);
 		intervals_answer(r->intervals);

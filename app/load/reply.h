@@ -17,8 +17,17 @@ struct reply {
 	uint64_t rng;
 	uint64_t measure_tsc; /* datagrams due before this are not counted */
 	bool echo;            /* replies are our own requests */
+	bool surging;         /* --surge */
 	uint64_t replied;     /* all replies to datagrams of the pool, ever */
 };
+
+/** Whose a slot's datagram is, with --surge; without it all are the others'. */
+static inline struct load_side_stats *reply_side(const struct reply *r, const struct slot *s)
+{
+	bool is_surging = r->surging && s->gateway == r->pool->gateways->lowest;
+
+	return &r->stats->sides[is_surging ? LOAD_SURGING : LOAD_OTHERS];
+}
 
 /** Take a burst of replies; payloads are opened in place. */
 void reply_burst(struct reply *r, struct io_rx *pkts, uint32_t cnt, uint64_t now_tsc);

@@ -99,6 +99,32 @@ static void print_intervals(const struct intervals *iv)
 	}
 }
 
+static const char *const sides[LOAD_SIDE_CNT] = {"surging", "others"};
+
+static uint64_t side_lost(const struct load_side_stats *s)
+{
+	return s->sent > s->answered ? s->sent - s->answered : 0;
+}
+
+static void print_sides(const struct load_args *args, const struct pool *pool,
+			const struct load_stats *st)
+{
+	if (args->surge_share == 0)
+		return;
+	printf("\n%-10s %14s %14s %14s %14s %10s %10s\n", "", "sent", "verdicts", "busy", "lost",
+	       "p50 us", "p99 us");
+	for (uint32_t i = 0; i < LOAD_SIDE_CNT; i++) {
+		const struct load_side_stats *s = &st->sides[i];
+		double us[LATENCY_QUANTILE_CNT];
+
+		latency_us(&s->latency, pool->clock->ns_per_tsc, us);
+		printf("%-10s %14" PRIu64 " %14" PRIu64 " %14" PRIu64 " %14" PRIu64
+		       " %10.1f %10.1f\n",
+		       sides[i], s->sent, s->answered - s->busy, s->busy, side_lost(s), us[0],
+		       us[1]);
+	}
+}
+
 static void print_words(const struct load_args *args, const struct pool *pool,
 			const struct run_result *r)
 {
@@ -131,6 +157,7 @@ static void print_words(const struct load_args *args, const struct pool *pool,
 		if (*counter_of(st, i) != 0)
 			printf("           %-14s %14" PRIu64 "  %s\n", counters[i].name,
 			       *counter_of(st, i), counters[i].text);
+	print_sides(args, pool, st);
 	print_intervals(&r->intervals);
 	print_verdicts(st);
 }
@@ -202,6 +229,27 @@ static json_t *appliance_object(const struct run_result *r, const struct figures
 		"stalled_tsc", (json_int_t)r->appliance.stalled_tsc);
 }
 
+static json_t *surge_object(const struct load_args *args, const struct pool *pool,
+			    const struct load_stats *st)
+{
+	json_t *j = json_pack("{s:f, s:I}", "share", args->surge_share, "gateway",
+			      (json_int_t)pool->gateways->all[pool->gateways->lowest].id);
+
+	for (uint32_t i = 0; i < LOAD_SIDE_CNT; i++) {
+		const struct load_side_stats *s = &st->sides[i];
+		double us[LATENCY_QUANTILE_CNT];
+
+		latency_us(&s->latency, pool->clock->ns_per_tsc, us);
+		json_object_set_new(j, sides[i],
+				    json_pack("{s:I, s:I, s:I, s:I, s:o}", "sent",
+					      (json_int_t)s->sent, "answered",
+					      (json_int_t)s->answered, "busy", (json_int_t)s->busy,
+					      "lost", (json_int_t)side_lost(s), "latency_us",
+					      latency_object(us, s->latency.cnt)));
+	}
+	return j;
+}
+
 /* {"id": when, ...}: 0 for one that has not come. */
 static json_t *await_object(const struct await *a)
 {
@@ -248,6 +296,8 @@ static void print_json(const struct load_args *args, const struct pool *pool,
 	json_object_set_new(j, "appliance", appliance_object(r, &f));
 	if (args->await_path != NULL)
 		json_object_set_new(j, "await", await_object(&pool->await));
+	if (args->surge_share > 0)
+		json_object_set_new(j, "surge", surge_object(args, pool, st));
 	if (args->interval_ms != 0)
 		json_object_set_new(j, "intervals", intervals_list(&r->intervals));
 	json_object_set_new(j, "load_busy_share", json_real(r->load_busy));

@@ -135,7 +135,7 @@ static void fill(const struct run *r, const struct pick *pick, struct io_tx *tx)
 			     p->slots[pick->idx].flow};
 }
 
-static void note_sent(struct run *r, const struct pick *pick)
+static void note_sent(struct run *r, const struct pick *pick, bool taken)
 {
 	r->next_q16 += r->step_q16;
 	r->garbage_due += r->args->garbage_share;
@@ -149,7 +149,9 @@ static void note_sent(struct run *r, const struct pick *pick)
 	r->cursor = (r->cursor + 1) & (r->pool->cnt - 1);
 	r->sent++;
 	r->stats->sent++;
-	r->pool->slots[pick->idx].sent_tsc = pick->due_tsc;
+	r->stats->overrun += !taken;
+	reply_side(&r->reply, &r->pool->slots[pick->idx])->sent++;
+	r->pool->slots[pick->idx].sent_tsc = taken ? pick->due_tsc : 0;
 }
 
 static bool send_some(struct run *r, uint64_t now_tsc)
@@ -165,8 +167,8 @@ static bool send_some(struct run *r, uint64_t now_tsc)
 	for (uint32_t i = 0; i < cnt; i++)
 		fill(r, &picks[i], &tx[i]);
 	taken = io_tx(r->pool->io, tx, cnt);
-	for (uint32_t i = 0; i < taken; i++)
-		note_sent(r, &picks[i]);
+	for (uint32_t i = 0; i < (r->args->lossy ? cnt : taken); i++)
+		note_sent(r, &picks[i], i < taken);
 	if (taken < cnt)
 		r->stats->tx_full++;
 	/* The next burst's slots and frames, from far memory while replies are looked at. */
@@ -286,6 +288,7 @@ int run_load(struct pool *pool, const struct load_args *args, struct run_result 
 		.stats = &out->stats,
 		.intervals = &out->intervals,
 		.echo = args->echo,
+		.surging = args->surge_share > 0,
 		.check_below = (uint64_t)(args->check_share * 4294967296.0),
 		.rng = load_tsc(),
 		.measure_tsc = load_tsc(),
