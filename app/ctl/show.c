@@ -113,8 +113,8 @@ int pl_cli_policy(struct pl_cli *cli)
 
 static void gateway_row(const json_t *g, uint64_t now_ms)
 {
-	static const char *const names[] = {"datagrams", "scans",   "pass",  "deny",
-					    "unknown",   "retries", "errors"};
+	static const char *const names[] = {"datagrams", "scans",   "pass",   "deny",
+					    "unknown",   "retries", "errors", "busy"};
 	uint64_t seen_ms = pl_cli_u64(g, "seen_ms");
 	char text[32];
 
@@ -130,8 +130,8 @@ static void gateway_row(const json_t *g, uint64_t now_ms)
 
 static void gateways_head(void)
 {
-	printf("%10s %13s %13s %13s %13s %13s %13s %13s  last seen\n", "gateway", "datagrams",
-	       "scans", "pass", "deny", "unknown", "retries", "errors");
+	printf("%10s %13s %13s %13s %13s %13s %13s %13s %13s  last seen\n", "gateway", "datagrams",
+	       "scans", "pass", "deny", "unknown", "retries", "errors", "busy");
 }
 
 /* All of them, a page at a time. */

@@ -22,12 +22,12 @@ void pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
 
 		pl_worker_gateway_read(app->workers[i], idx, &c);
 		total->datagrams += c.datagrams;
-		total->scans += c.scans;
 		total->pass += c.pass;
 		total->deny += c.deny;
 		total->unknown += c.unknown;
 		total->retries += c.retries;
 		total->errors += c.errors;
+		total->busy += c.busy;
 		total->seen_ms = c.seen_ms > total->seen_ms ? c.seen_ms : total->seen_ms;
 	}
 }
@@ -45,6 +45,11 @@ uint32_t pl_app_flags(struct pl_app *app, uint64_t now_s, uint32_t *as_of)
 	if (pl_waiver_holds(&app->config.waiver, now_s))
 		flags |= PL_FLAG_WAIVER;
 	pl_app_config_unlock(app);
+	for (uint32_t i = 0; i < app->worker_cnt; i++)
+		/* relaxed: shown to humans. */
+		if (atomic_load_explicit(&app->workers[i]->pub_limited_cnt, memory_order_relaxed) !=
+		    0)
+			flags |= PL_FLAG_BUSY;
 	if (pl_feed_is_old(*as_of, now_s, age_s_max))
 		flags |= PL_FLAG_FEED_OLD;
 	if (flags & PL_FLAG_LOADING)

@@ -14,7 +14,7 @@
 
 #include "app.h"
 
-/* An answer of the socket has 16 KB, and a gateway with the largest counts 290 bytes. */
+/* An answer of the socket has 16 KB, and a gateway with the largest counts 320 bytes. */
 #define GATEWAYS_AN_ANSWER 48u
 
 /* Cleared before what it leads to goes; handlers on another thread look once. */
@@ -134,6 +134,9 @@ static int queue_answer(struct pl_app *app, const char *params, struct rte_tel_d
 	rte_tel_data_add_dict_u64(d, "port_id", w->port->port_id);
 	rte_tel_data_add_dict_u64(d, "port_queue", w->queue);
 	rte_tel_data_add_dict_u64(d, "lcore", w->lcore_id);
+	/* relaxed: shown to humans. */
+	rte_tel_data_add_dict_u64(d, "limited_gateways",
+				  atomic_load_explicit(&w->pub_limited_cnt, memory_order_relaxed));
 	counters_add(d, &one);
 	cycles_add(d, &one);
 	drops_add(d, &one, "drop_");
@@ -323,12 +326,13 @@ static void gateway_add(struct rte_tel_data *d, const struct pl_app *app, uint32
 	pl_app_gateway_counters(app, idx, &total);
 	rte_tel_data_start_dict(one);
 	rte_tel_data_add_dict_u64(one, "datagrams", total.datagrams);
-	rte_tel_data_add_dict_u64(one, "scans", total.scans);
+	rte_tel_data_add_dict_u64(one, "scans", pl_gateway_scans(&total));
 	rte_tel_data_add_dict_u64(one, "pass", total.pass);
 	rte_tel_data_add_dict_u64(one, "deny", total.deny);
 	rte_tel_data_add_dict_u64(one, "unknown", total.unknown);
 	rte_tel_data_add_dict_u64(one, "retries", total.retries);
 	rte_tel_data_add_dict_u64(one, "errors", total.errors);
+	rte_tel_data_add_dict_u64(one, "busy", total.busy);
 	rte_tel_data_add_dict_u64(one, "seen_ms", total.seen_ms);
 	/* relaxed: see GWID-PUB; idx is below the count that was acquired. */
 	snprintf(name, sizeof(name), "%" PRIu32,

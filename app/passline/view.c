@@ -127,6 +127,7 @@ static int view_make(struct pl_app_view **out, const struct pl_gateway_set *prev
 	v->view.waiver_from = c->waiver.from_s;
 	v->view.waiver_until = c->waiver.until_s;
 	v->view.request_age_ms_max = c->site.request_age_ms_max;
+	v->view.shed = c->site.shed;
 	v->feed_age_s_max = c->site.feed_age_s_max;
 	v->retry_after_ms = c->site.retry_after_ms;
 	v->idle = (uint8_t)c->site.idle;

@@ -20,7 +20,7 @@ struct pl_app_view {
 	struct pl_view view;
 	struct pl_clock_zone zone;
 	uint32_t feed_age_s_max;
-	uint16_t retry_after_ms; /* while loading or shedding */
+	uint16_t retry_after_ms; /* while loading, draining or shedding */
 	uint8_t idle;            /* enum pl_site_idle */
 	uint32_t idle_us;
 	struct pl_token_keys *token_keys;

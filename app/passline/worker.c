@@ -128,8 +128,13 @@ static void tx_all(struct pl_worker *w)
 /* One sample of what changes by itself, for the whole burst. */
 static struct pl_now now_make(const struct pl_worker *w, uint64_t now_tsc)
 {
-	struct pl_now now = {.flags = w->flags, .as_of = w->as_of};
 	const struct pl_app_view *v = w->view;
+	struct pl_now now = {
+		.flags = w->flags,
+		.as_of = w->as_of,
+		.retry_after_ms = v->retry_after_ms,
+		.tick = now_tsc,
+	};
 
 	now.wall_ms = pl_clock_wall_ns(&w->clock, now_tsc) / 1000000;
 	now.today = pl_clock_day(now.wall_ms, &v->zone);
@@ -139,8 +144,6 @@ static struct pl_now now_make(const struct pl_worker *w, uint64_t now_tsc)
 	if (pl_feed_is_old(w->as_of, now.wall_ms / 1000, v->feed_age_s_max))
 		now.flags |= PL_FLAG_FEED_OLD;
 	now.flags |= pl_view_waiver_flag(&v->view, now.wall_ms / 1000);
-	if (now.flags & (PL_FLAG_LOADING | PL_FLAG_BUSY | PL_FLAG_DRAINING))
-		now.retry_after_ms = v->retry_after_ms;
 	if (now.flags & PL_FLAG_LOADING)
 		now.as_of = 0;
 	return now;

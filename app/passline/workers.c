@@ -36,6 +36,7 @@ static int verify_create(struct pl_app *app, struct pl_worker *w, uint64_t nonce
 		.nonce_next = nonce_first,
 		.nonce_limit = app->nonces.limit,
 		.counters = &w->counters,
+		.tick_hz = rte_get_tsc_hz(),
 	};
 	int ret = pl_table_reader_create(app->table, &w->reader);
 

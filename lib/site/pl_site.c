@@ -363,6 +363,7 @@ static void read_limits_and_clock(struct pl_conf *c, struct pl_site *site)
 		(uint32_t)pl_conf_duration_ms(c, s, "request-age-max", 5 * S_MS, 100, 5 * MIN_MS);
 	site->retry_after_ms =
 		(uint16_t)pl_conf_duration_ms(c, s, "retry-after", S_MS, 10, 60 * S_MS);
+	site->shed = pl_conf_bool(c, s, "shed", true);
 
 	s = pl_conf_section(c, "clock");
 	site->need_synchronised = pl_conf_bool(c, s, "need-synchronised", true);

@@ -90,6 +90,7 @@ struct pl_site {
 	/* [limits] */
 	uint32_t request_age_ms_max;
 	uint16_t retry_after_ms;
+	bool shed; /* limit gateways that take more than their share while a worker cannot keep up */
 
 	/* [clock] */
 	bool need_synchronised;

@@ -41,6 +41,7 @@
 	D(OVERSIZED, "oversized", "datagram longer than the largest request")               \
 	D(NOT_REQUEST, "not_request", "datagram is not a request")                          \
 	D(NO_GATEWAY, "no_gateway", "gateway or key epoch is not known")                    \
+	D(SHED, "shed", "its gateway is over its limit, and was told so often enough")      \
 	D(BAD_SEAL, "bad_seal", "datagram does not authenticate")                           \
 	D(ERROR_LIMIT, "error_limit", "at fault, and its gateway was told before")          \
 	D(NO_NONCE, "no_nonce", "reply counters ran out: state directory is not writable")  \
@@ -71,6 +72,7 @@ const char *pl_drop_text(uint32_t drop);
 	C(icmp_replies, "echo requests answered, IPv4 and IPv6")                           \
 	C(nd_replies, "neighbour solicitations answered")                                  \
 	C(error_replies, "datagrams answered with one error for all scans")                \
+	C(busy_replies, "of these, the ones told to come back: busy")                      \
 	C(scans, "scans answered")                                                         \
 	C(resends, "scans that were accepted before and came again")                       \
 	C(retries, "datagrams that said they were a retry")                                \

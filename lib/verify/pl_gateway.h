@@ -23,6 +23,24 @@ struct pl_gateway {
 	uint8_t epoch;
 };
 
+/** Counts by gateway: one line per gateway and worker. */
+struct pl_gateway_counters {
+	alignas(PL_CACHE_LINE) uint64_t datagrams PL_OWNED_BY(worker);
+	uint64_t pass; /* scans, as deny and unknown */
+	uint64_t deny;
+	uint64_t unknown;
+	uint64_t retries;
+	uint64_t errors;  /* datagrams answered with one error */
+	uint64_t busy;    /* of these, the ones told to come back */
+	uint64_t seen_ms; /* when it was last heard */
+};
+
+/** Every scan has a verdict of one of the groups. */
+static inline uint64_t pl_gateway_scans(const struct pl_gateway_counters *c)
+{
+	return c->pass + c->deny + c->unknown;
+}
+
 struct pl_gateway_set; /* opaque */
 
 /** One gateway key as configured; root is the caller's to wipe. */

@@ -10,7 +10,7 @@ static void drop(struct pl_verify *v, struct pl_verify_item *it, enum pl_drop wh
 }
 
 /* Cheap questions first: what fails here costs no cryptography. */
-static const struct pl_gateway *peek(struct pl_verify *v, const struct pl_view *view,
+static const struct pl_gateway *peek(struct pl_verify *v, const struct pl_view *view, uint64_t tick,
 				     struct pl_verify_item *it, struct pl_wire_req_hdr *hdr)
 {
 	const struct pl_gateway *g;
@@ -30,13 +30,19 @@ static const struct pl_gateway *peek(struct pl_verify *v, const struct pl_view *
 		return NULL;
 	}
 	g = pl_gateway_find(view->gateways, hdr->gateway_id, hdr->key_epoch);
-	if (PL_UNLIKELY(g == NULL))
+	if (PL_UNLIKELY(g == NULL)) {
 		drop(v, it, PL_DROP_NO_GATEWAY);
+		return NULL;
+	}
+	if (PL_UNLIKELY(v->shed.limited_cnt != 0) && pl_shed_drops(&v->shed, g->idx, tick)) {
+		drop(v, it, PL_DROP_SHED);
+		return NULL;
+	}
 	return g;
 }
 
 /* Whole burst, before any opening: the keys' lines come while we look at the rest. */
-static void peek_all(struct pl_verify *v, const struct pl_view *view)
+static void peek_all(struct pl_verify *v, const struct pl_view *view, uint64_t tick)
 {
 	for (uint32_t i = 0; i < v->item_cnt; i++) {
 		struct pl_verify_item *it = &v->items[i];
@@ -45,7 +51,7 @@ static void peek_all(struct pl_verify *v, const struct pl_view *view)
 
 		it->drop = PL_DROP_NONE;
 		it->reply_size = 0;
-		p->gateway = peek(v, view, it, &hdr);
+		p->gateway = peek(v, view, tick, it, &hdr);
 		p->scan_cnt = 0;
 		p->error = PL_V_NONE;
 		if (PL_UNLIKELY(p->gateway == NULL))
@@ -83,6 +89,32 @@ static PL_COLD void fault(struct pl_verify *v, const struct pl_now *now, uint32_
 	drop(v, &v->items[i], PL_DROP_ERROR_LIMIT);
 }
 
+/* While the worker cannot keep up. Told to come back is an answer all the same, of which each scan's is
+ * UNKNOWN. @return whether it is not to be judged. */
+static bool shed(struct pl_verify *v, const struct pl_now *now, uint32_t i, uint32_t scan_cnt)
+{
+	struct pending *p = &v->pending[i];
+	struct pl_gateway_counters *g = &v->gateway_counters[p->gateway->idx];
+
+	switch (pl_shed_ask(&v->shed, p->gateway->idx, scan_cnt, now->tick)) {
+	case PL_SHED_BUSY:
+		p->error = PL_V_BUSY;
+		g->busy++;
+		g->unknown += scan_cnt;
+		v->counters->busy_replies++;
+		v->counters->scans += scan_cnt;
+		v->counters->verdicts[PL_V_BUSY] += scan_cnt;
+		return true;
+	case PL_SHED_DROP:
+		p->gateway = NULL;
+		drop(v, &v->items[i], PL_DROP_SHED);
+		return true;
+	case PL_SHED_ADMIT:
+	default:
+		return false;
+	}
+}
+
 /* An authentic datagram: what is it, and is it fresh? */
 static void admit(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
 		  uint32_t i)
@@ -109,16 +141,13 @@ static void admit(struct pl_verify *v, const struct pl_view *view, const struct 
 		fault(v, now, i, PL_V_STALE_REQUEST);
 		return;
 	}
-	if (PL_UNLIKELY(now->flags & PL_FLAG_BUSY) && head.scan_cnt != 0) {
-		p->error = PL_V_BUSY;
-		return;
-	}
-	p->scan_cnt = (uint8_t)head.scan_cnt;
-	g->scans += head.scan_cnt;
 	if (head.attempt != 0) {
 		g->retries++;
 		v->counters->retries++;
 	}
+	if (PL_UNLIKELY(v->shed.watching) && shed(v, now, i, head.scan_cnt))
+		return;
+	p->scan_cnt = (uint8_t)head.scan_cnt;
 }
 
 /* Open the next datagrams of the burst. */
@@ -209,11 +238,14 @@ static void reply_write(struct pl_verify *v, const struct pl_view *view, const s
 {
 	struct pl_verify_item *it = &v->items[i];
 	const struct pending *p = &v->pending[i];
+	uint32_t flags = now->flags | (v->shed.limited_cnt != 0 ? PL_FLAG_BUSY : 0);
+	bool come_back =
+		(flags & (PL_FLAG_LOADING | PL_FLAG_DRAINING)) != 0 || p->error == PL_V_BUSY;
 	struct pl_wire_rep_hdr hdr = {
 		.ver = PL_WIRE_VERSION,
 		.type = PL_WIRE_REPLY,
-		.state = (uint8_t)pl_state_of_flags(now->flags),
-		.flags = (uint8_t)now->flags,
+		.state = (uint8_t)pl_state_of_flags(flags),
+		.flags = (uint8_t)flags,
 		.gateway_id = p->gateway->id,
 		.appliance_queue = view->appliance_id << 8 | v->queue,
 	};
@@ -222,7 +254,7 @@ static void reply_write(struct pl_verify *v, const struct pl_view *view, const s
 		.now_ms = now->wall_ms,
 		.as_of = now->as_of,
 		.waiver_until = now->flags & PL_FLAG_WAIVER ? view->waiver_until : 0,
-		.retry_after_ms = now->retry_after_ms,
+		.retry_after_ms = come_back ? now->retry_after_ms : 0,
 		.error = p->error,
 		.verdict_cnt = p->scan_cnt,
 	};
@@ -284,7 +316,8 @@ uint32_t pl_verify_burst(struct pl_verify *v, const struct pl_view *view, const 
 	v->next_item = 0;
 	v->next_scan = 0;
 
-	peek_all(v, view);
+	pl_shed_burst(&v->shed, item_cnt);
+	peek_all(v, view, now->tick);
 	gather(v, view, now, cur);
 	pl_table_prefetch(v->table, cur->cert_id, cur->cnt);
 	gather(v, view, now, next);

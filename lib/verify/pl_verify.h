@@ -27,18 +27,6 @@ struct pl_verify_item {
 	uint32_t drop;       /* enum pl_drop; PL_DROP_NONE when there is a reply */
 };
 
-/** Counts by gateway: one line per gateway and worker. */
-struct pl_gateway_counters {
-	alignas(PL_CACHE_LINE) uint64_t datagrams PL_OWNED_BY(worker);
-	uint64_t scans;
-	uint64_t pass;
-	uint64_t deny;
-	uint64_t unknown;
-	uint64_t retries;
-	uint64_t errors;  /* datagrams answered with one error */
-	uint64_t seen_ms; /* when it was last heard */
-};
-
 struct pl_verify; /* one worker's scratch, counters and nonce range; opaque */
 
 struct pl_verify_conf {
@@ -49,6 +37,7 @@ struct pl_verify_conf {
 	uint64_t nonce_limit; /* first not to use; see pl_verify_nonce_limit_set() */
 	struct pl_table_reader *table;
 	struct pl_counters *counters; /* the worker's; verify counts its part there */
+	uint64_t tick_hz; /* of pl_now.tick and of the counters' cycles; 0: never sheds */
 };
 
 /** @return 0; -ENOTSUP if the CPU cannot run what conf asks for, -ENOMEM, -EINVAL. */
@@ -72,6 +61,15 @@ uint32_t pl_verify_burst(struct pl_verify *v, const struct pl_view *view, const 
 void pl_verify_sample_ask(struct pl_verify *v);
 /** The sample, if there was a scan to take since it was asked for; then it is asked for no more. */
 bool pl_verify_sample_get(struct pl_verify *v, struct pl_sample *out);
+
+/**
+ * Look at the counters' cycles: is there time to spare, and if not, who takes more than their share
+ * (pl_shed.h)? Between bursts, every millisecond or so. v's thread.
+ */
+void pl_verify_shed_renew(struct pl_verify *v, const struct pl_view *view, uint64_t tick,
+			  uint64_t wall_ms);
+/** How many gateways are limited just now. v's thread. */
+uint32_t pl_verify_limited_cnt(const struct pl_verify *v);
 
 /** Reply counters: the next one, and a new bound, which must already be on disk. v's thread. */
 uint64_t pl_verify_nonce_next(const struct pl_verify *v);

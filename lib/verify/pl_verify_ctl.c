@@ -34,6 +34,7 @@ int pl_verify_create(const struct pl_verify_conf *conf, struct pl_verify **out)
 	v->queue = conf->queue;
 	v->nonce_next = conf->nonce_next;
 	v->nonce_limit = conf->nonce_limit;
+	pl_shed_init(&v->shed, conf->tick_hz);
 	ret = token_choose(v, conf->token_variant, &variant);
 	if (ret == 0)
 		ret = pl_seal_create(conf->seal_engine, &v->seal);
@@ -71,6 +72,26 @@ void pl_verify_nonce_limit_set(struct pl_verify *v, uint64_t limit)
 const struct pl_gateway_counters *pl_verify_gateway_counters(const struct pl_verify *v)
 {
 	return v->gateway_counters;
+}
+
+void pl_verify_shed_renew(struct pl_verify *v, const struct pl_view *view, uint64_t tick,
+			  uint64_t wall_ms)
+{
+	const struct pl_shed_load load = {
+		.tick = tick,
+		.wall_ms = wall_ms,
+		.gateways = v->gateway_counters,
+		.busy_ticks = v->counters->busy_tsc,
+		.idle_ticks = v->counters->idle_tsc,
+		.rx_cnt = v->counters->rx_pkts,
+	};
+
+	pl_shed_renew(&v->shed, &load, pl_gateway_cnt(view->gateways), view->shed);
+}
+
+uint32_t pl_verify_limited_cnt(const struct pl_verify *v)
+{
+	return v->shed.limited_cnt;
 }
 
 const char *pl_verify_engines(const struct pl_verify *v)

@@ -9,6 +9,7 @@
 #ifndef PL_VERIFY_PVT_H
 #define PL_VERIFY_PVT_H
 
+#include "verify/pl_shed.h"
 #include "verify/pl_verify.h"
 
 /* Datagrams opened together: enough for the engine to overlap messages and, with one scan each,
@@ -89,6 +90,7 @@ struct pl_verify {
 	uint32_t generation[CHUNK_MAX];
 	uint8_t token_ok[CHUNK_MAX];
 
+	struct pl_shed shed PL_OWNED_BY(worker);
 	struct errors_told errors_told[PL_GATEWAY_MAX] PL_OWNED_BY(worker);
 	struct pl_gateway_counters gateway_counters[PL_GATEWAY_MAX] PL_OWNED_BY(worker);
 };

@@ -30,6 +30,7 @@ struct pl_view {
 	const struct pl_policy *policy;
 	uint32_t appliance_id;       /* 0 .. 2^24 - 1 */
 	uint32_t request_age_ms_max; /* how far sent_at may be from our clock, either way */
+	bool shed;                   /* limit gateways that take more than their share: pl_shed.h */
 	uint32_t waiver_from;        /* unix s; an enforcement waiver is in force from then */
 	uint32_t waiver_until;       /* until then; 0: none */
 	uint64_t generation;         /* of the view, counts up */
@@ -42,11 +43,12 @@ static inline uint32_t pl_view_waiver_flag(const struct pl_view *v, uint64_t now
 }
 
 struct pl_now {
-	uint64_t wall_ms; /* unix time */
-	int32_t today;    /* days since 1970-01-01 in the site's time zone */
-	uint32_t as_of;   /* unix s, of the newest applied segment; 0: none */
-	uint32_t flags;   /* enum pl_state_flag */
-	uint16_t retry_after_ms;
+	uint64_t wall_ms;        /* unix time */
+	int32_t today;           /* days since 1970-01-01 in the site's time zone */
+	uint32_t as_of;          /* unix s, of the newest applied segment; 0: none */
+	uint32_t flags;          /* enum pl_state_flag */
+	uint16_t retry_after_ms; /* what clients are told that have no verdict for now */
+	uint64_t tick;           /* in pl_verify_conf.tick_hz; never goes back */
 };
 
 #endif

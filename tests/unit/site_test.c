@@ -70,6 +70,7 @@ static void test_defaults(void **state)
 	assert_string_equal(site.policy_path, "");
 	assert_int_equal(site.request_age_ms_max, 5000);
 	assert_int_equal(site.retry_after_ms, 1000);
+	assert_true(site.shed);
 	assert_true(site.need_synchronised);
 	assert_int_equal(site.step_ms_max, 500);
 	assert_int_equal(site.settle_s, 60);
@@ -91,7 +92,7 @@ static void test_everything_said(void **state)
 		      "age-max = 1 h\n"
 		      "[table]\ncapacity = 50M\nmemory = pages\nnuma-node = 1\n"
 		      "[policy]\nfile = /etc/policy.ini\n"
-		      "[limits]\nrequest-age-max = 2s\nretry-after = 250 ms\n"
+		      "[limits]\nrequest-age-max = 2s\nretry-after = 250 ms\nshed = no\n"
 		      "[clock]\nneed-synchronised = no\nstep-max = 100 ms\nsettle = 5 min\n"
 		      "[worker]\nidle = sleep\nidle-us = 100\ndrain = 0 s\n"),
 		0);
@@ -123,6 +124,7 @@ static void test_everything_said(void **state)
 	assert_string_equal(site.policy_path, "/etc/policy.ini");
 	assert_int_equal(site.request_age_ms_max, 2000);
 	assert_int_equal(site.retry_after_ms, 250);
+	assert_false(site.shed);
 	assert_false(site.need_synchronised);
 	assert_int_equal(site.step_ms_max, 100);
 	assert_int_equal(site.settle_s, 300);
@@ -332,7 +334,7 @@ static const char every_key[] =
 	"[feed]\nstore = st\nlisten = 192.0.2.1:4718\nrate = 1M\ndir = f\nage-max = 1 h\n"
 	"[table]\ncapacity = 1000\nmemory = auto\npath = /x/t\nnuma-node = 0\n"
 	"[control]\nsocket = c\nmode = 0600\nowner = o\ngroup = g1\n"
-	"[policy]\nfile = r\n[limits]\nrequest-age-max = 1 s\nretry-after = 1 s\n"
+	"[policy]\nfile = r\n[limits]\nrequest-age-max = 1 s\nretry-after = 1 s\nshed = yes\n"
 	"[clock]\nneed-synchronised = yes\nstep-max = 100 ms\nsettle = 5 s\n"
 	"[worker]\nidle = sleep\ndrain = 1 s\n";
 
@@ -374,6 +376,7 @@ static const struct change {
 	{"file = r",                "file = q",                ""                    },
 	{"request-age-max = 1 s",   "request-age-max = 2 s",   ""                    },
 	{"retry-after = 1 s",       "retry-after = 2 s",       ""                    },
+	{"shed = yes",              "shed = no",               ""                    },
 	{"need-synchronised = yes", "need-synchronised = no",  ""                    },
 	{"step-max = 100 ms",       "step-max = 200 ms",       ""                    },
 	{"settle = 5 s",            "settle = 6 s",            ""                    },
@@ -537,6 +540,7 @@ static void test_a_reload_leaves_alone_what_cannot_change(void **state)
 	TAKEN(policy_path);
 	TAKEN(request_age_ms_max);
 	TAKEN(retry_after_ms);
+	TAKEN(shed);
 	TAKEN(need_synchronised);
 	TAKEN(step_ms_max);
 	TAKEN(settle_s);
@@ -574,7 +578,7 @@ static void test_reference_has_every_key(void **state)
 			fail_msg("docs/configuration.md has no row for %.*s", (int)size, key);
 	}
 	fclose(f);
-	assert_int_equal(keys_cnt, 35);
+	assert_int_equal(keys_cnt, 36);
 }
 
 int main(void)

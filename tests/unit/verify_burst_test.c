@@ -293,7 +293,7 @@ static void test_counters_add_up(void **state)
 		verdicts += fx->counters.verdicts[v];
 	assert_int_equal(verdicts, 3);
 	assert_int_equal(g[0].datagrams, 3);
-	assert_int_equal(g[0].scans, 3);
+	assert_int_equal(pl_gateway_scans(&g[0]), 3);
 	assert_int_equal(g[0].pass, 1);
 	assert_int_equal(g[0].deny, 1);
 	assert_int_equal(g[0].unknown, 1);
@@ -358,6 +358,7 @@ static void test_state_in_every_reply(void **state)
 	assert_int_equal(pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1), 1);
 	assert_true(fx_reply(fx, data, item.reply_size, &hdr, &head));
 	assert_int_equal(head.waiver_until, 0);
+	assert_int_equal(head.retry_after_ms, 0); /* nothing to come back for */
 	fx->view.waiver_from = FX_NOW_S;
 	assert_int_equal(pl_view_waiver_flag(&fx->view, FX_NOW_S - 1), 0);
 	assert_int_equal(pl_view_waiver_flag(&fx->view, FX_NOW_S), PL_FLAG_WAIVER);

@@ -4,6 +4,8 @@
 
 #include <sodium.h>
 
+#include "verify/pl_verify_pvt.h"
+
 static void policy_fill(struct pl_policy *p)
 {
 	const struct pl_policy_rule primary = {14, 180, PL_POLICY_ACCEPT, {0}};
@@ -56,7 +58,8 @@ void fx_open(struct fx *fx, struct fx_engines engines)
 				      .token_variant = engines.token,
 				      .queue = 5,
 				      .nonce_next = 1000,
-				      .nonce_limit = UINT64_MAX};
+				      .nonce_limit = UINT64_MAX,
+				      .tick_hz = FX_TICK_HZ};
 	char error[256];
 
 	memset(fx, 0, sizeof(*fx));
@@ -181,6 +184,26 @@ bool fx_reply(struct fx *fx, uint8_t *data, uint32_t size, struct pl_wire_rep_hd
 		return false;
 	pl_wire_rep_nonce(hdr, op.nonce);
 	return pl_seal_open_burst(fx->peer, &op, 1) == 1 && pl_wire_rep_read(data, size, head);
+}
+
+void fx_saturate(struct fx *fx, uint32_t window_cnt)
+{
+	const uint64_t ticks = FX_TICK_HZ / 1000 * PL_SHED_WINDOW_MS;
+	struct pl_shed *s = &fx->verify->shed;
+
+	for (uint32_t window = 0; window < window_cnt; window++) {
+		for (uint32_t k = 0; k < 1000; k++) {
+			if (s->watching)
+				(void)pl_shed_ask(s, 0, 1, fx->now.tick);
+			if (s->watching && k % 10 == 0)
+				(void)pl_shed_ask(s, 1, 1, fx->now.tick);
+			fx->counters.rx_pkts++;
+		}
+		pl_shed_burst(s, 64);
+		fx->now.tick += ticks;
+		fx->counters.busy_tsc += ticks;
+		pl_verify_shed_renew(fx->verify, &fx->view, fx->now.tick, fx->now.wall_ms);
+	}
 }
 
 uint32_t fx_ask(struct fx *fx, const struct pl_wire_scan *scan)

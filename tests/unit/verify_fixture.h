@@ -14,6 +14,7 @@
 #define FX_NOW_S      1639364400u /* 2021-12-13 12:00 in Seoul */
 #define FX_TODAY      18974
 #define FX_GATEWAY    7u
+#define FX_TICK_HZ    1000000000u
 #define FX_EPOCH      1u
 #define FX_CLASS      17u /* needs a pass; accepts all but medical exemptions */
 #define FX_CLASS_FREE 18u /* needs none */
@@ -74,6 +75,8 @@ uint32_t fx_request_with(struct fx *fx, uint8_t *data, uint8_t ver, uint64_t sen
 			 uint32_t scan_cnt, uint32_t said_cnt);
 /** The error that a datagram gets as a whole; it must be answered, with our clock. */
 uint32_t fx_error_of(struct fx *fx, uint8_t *data, uint32_t size);
+/** So many windows (lib/verify/pl_shed.h) of nothing but work, nearly all of it FX_GATEWAY's. */
+void fx_saturate(struct fx *fx, uint32_t window_cnt);
 /** Why a datagram is dropped; it must not be answered. */
 enum pl_drop fx_drop_of(struct fx *fx, uint8_t *data, uint32_t size);
 

@@ -3,6 +3,8 @@
 
 #include "verify_fixture.h"
 
+#include "verify/pl_shed.h"
+
 static uint8_t reached[PL_V_CODE_END];
 
 static uint32_t ask(struct fx *fx, const struct pl_wire_scan *scan)
@@ -181,8 +183,13 @@ static void test_our_faults_are_unknown(void **state)
 	assert_verdict(ask(fx, &scan), PL_V_LOADING);
 	scan = fx_scan(fx, &c, FX_NOW_S, 1);
 	assert_verdict(ask(fx, &scan), PL_V_LOADING);
-	fx->now.flags = PL_FLAG_BUSY;
-	assert_verdict(ask(fx, &scan), PL_V_BUSY);
+	fx->now.flags = 0;
+	fx->view.shed = true;
+	fx_saturate(fx, 2 + PL_SHED_HEAVY_WINDOWS);
+	while (PL_WIRE_VERDICT_CODE(ask(fx, &scan)) != PL_V_BUSY)
+		assert_true(fx->counters.scans < 10000);
+	fx->view.shed = false;
+	pl_verify_shed_renew(fx->verify, &fx->view, fx->now.tick, fx->now.wall_ms);
 	fx->now.flags = PL_FLAG_FEED_OLD;
 	assert_verdict(ask(fx, &scan), PL_V_PASS);
 	fx->now.flags = 0;
