@@ -72,6 +72,7 @@ class Site:
         self.more_certs, self.feed = more_certs, feed
         self.ctx, self.certs, self.huge, self.gateways = ctx, certs, huge, gateways
         self.device, self.retry_after = device, retry_after
+        self.limits = ""  # more lines of its section
         self.as_of = today()
         self.dir = ctx.tmp / f"site-{certs}"
         ctx.progress(f"a feed of {certs} certificates")
@@ -108,6 +109,7 @@ drain = 10 ms
 {worker}
 [limits]
 retry-after = {self.retry_after}
+{self.limits}
 [clock]
 need-synchronised = no
 """)
