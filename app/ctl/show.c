@@ -122,10 +122,13 @@ static void gateway_row(const json_t *g, uint64_t now_ms)
 	for (size_t i = 0; i < PL_ARRAY_CNT(names); i++)
 		printf(" %13s", pl_cli_count_text(pl_cli_u64(g, names[i]), text));
 	if (seen_ms == 0)
-		printf("  never\n");
+		printf("  never");
 	else
-		printf("  %s ago\n",
+		printf("  %s ago",
 		       pl_cli_span_text(now_ms > seen_ms ? (now_ms - seen_ms) / 1000 : 0, text));
+	if (pl_cli_u64(g, "limited_by") != 0)
+		printf(", limited by %" PRIu64 " queue(s)", pl_cli_u64(g, "limited_by"));
+	printf("\n");
 }
 
 static void gateways_head(void)

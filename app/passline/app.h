@@ -126,9 +126,9 @@ static inline void pl_app_config_unlock(struct pl_app *app)
 /* figures.c: for those who show them. Any thread. */
 /** Of all workers together. */
 void pl_app_counters(const struct pl_app *app, struct pl_counters *total);
-/** One gateway's; idx below gateway_cnt. */
-void pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
-			     struct pl_gateway_counters *total);
+/** One gateway's; idx below gateway_cnt. @return how many workers limit it just now. */
+uint32_t pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
+				 struct pl_gateway_counters *total);
 /** As a worker finds them for each burst. as_of: unix s, 0 while loading. */
 uint32_t pl_app_flags(struct pl_app *app, uint64_t now_s, uint32_t *as_of);
 

@@ -56,11 +56,15 @@ static void gateways_publish(struct pl_worker *w)
 			/* GW-PUB relaxed: one writer, shown to humans; orders nothing. */
 			atomic_store_explicit(&w->pub_gateways[w->gateway_cursor][i], words[i],
 					      memory_order_relaxed);
+		/* relaxed: as above. */
+		atomic_store_explicit(&w->pub_limited[w->gateway_cursor],
+				      pl_verify_is_limited(w->verify, w->gateway_cursor),
+				      memory_order_relaxed);
 		w->gateway_cursor++;
 	}
 }
 
-void pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
+bool pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
 			    struct pl_gateway_counters *out)
 {
 	uint64_t words[PL_GATEWAY_WORDS];
@@ -69,6 +73,8 @@ void pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
 		/* relaxed: see GW-PUB. */
 		words[i] = atomic_load_explicit(&w->pub_gateways[idx][i], memory_order_relaxed);
 	memcpy(out, words, sizeof(*out));
+	/* relaxed: as above. */
+	return atomic_load_explicit(&w->pub_limited[idx], memory_order_relaxed);
 }
 
 /* The longest burst takes a fraction of what counts here, so who is so late was not running: another

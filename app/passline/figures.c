@@ -13,14 +13,16 @@ void pl_app_counters(const struct pl_app *app, struct pl_counters *total)
 	}
 }
 
-void pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
-			     struct pl_gateway_counters *total)
+uint32_t pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
+				 struct pl_gateway_counters *total)
 {
+	uint32_t limited_cnt = 0;
+
 	memset(total, 0, sizeof(*total));
 	for (uint32_t i = 0; i < app->worker_cnt; i++) {
 		struct pl_gateway_counters c;
 
-		pl_worker_gateway_read(app->workers[i], idx, &c);
+		limited_cnt += pl_worker_gateway_read(app->workers[i], idx, &c);
 		total->datagrams += c.datagrams;
 		total->pass += c.pass;
 		total->deny += c.deny;
@@ -30,6 +32,7 @@ void pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
 		total->busy += c.busy;
 		total->seen_ms = c.seen_ms > total->seen_ms ? c.seen_ms : total->seen_ms;
 	}
+	return limited_cnt;
 }
 
 uint32_t pl_app_flags(struct pl_app *app, uint64_t now_s, uint32_t *as_of)

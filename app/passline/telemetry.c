@@ -14,8 +14,8 @@
 
 #include "app.h"
 
-/* An answer of the socket has 16 KB, and a gateway with the largest counts 320 bytes. */
-#define GATEWAYS_AN_ANSWER 48u
+/* An answer of the socket has 16 KB, and a gateway with the largest counts 340 bytes. */
+#define GATEWAYS_AN_ANSWER 46u
 
 /* Cleared before what it leads to goes; handlers on another thread look once. */
 static _Atomic(struct pl_app *) telemetry_app;
@@ -319,11 +319,12 @@ static void gateway_add(struct rte_tel_data *d, const struct pl_app *app, uint32
 {
 	struct pl_gateway_counters total;
 	struct rte_tel_data *one = rte_tel_data_alloc();
+	uint32_t limited_by;
 	char name[16];
 
 	if (one == NULL)
 		return;
-	pl_app_gateway_counters(app, idx, &total);
+	limited_by = pl_app_gateway_counters(app, idx, &total);
 	rte_tel_data_start_dict(one);
 	rte_tel_data_add_dict_u64(one, "datagrams", total.datagrams);
 	rte_tel_data_add_dict_u64(one, "scans", pl_gateway_scans(&total));
@@ -333,6 +334,7 @@ static void gateway_add(struct rte_tel_data *d, const struct pl_app *app, uint32
 	rte_tel_data_add_dict_u64(one, "retries", total.retries);
 	rte_tel_data_add_dict_u64(one, "errors", total.errors);
 	rte_tel_data_add_dict_u64(one, "busy", total.busy);
+	rte_tel_data_add_dict_u64(one, "limited_by", limited_by);
 	rte_tel_data_add_dict_u64(one, "seen_ms", total.seen_ms);
 	/* relaxed: see GWID-PUB; idx is below the count that was acquired. */
 	snprintf(name, sizeof(name), "%" PRIu32,
@@ -362,7 +364,7 @@ static int gateways_answer(struct pl_app *app, const char *params, struct rte_te
 	X(state, "State and its reasons, feed, table, clock, ports.")                             \
 	X(intake, "Segments by source and reason of refusal, newest durable and applied, peers.") \
 	X(queue, "Counters of one queue. Parameter: its number, from 0.")                         \
-	X(gateways, "Live counts by gateway, 48 an answer. Parameter: from which one, from 0.")   \
+	X(gateways, "Live counts by gateway, 46 an answer. Parameter: from which one, from 0.")   \
 	X(drops, "Packets received, answered, and dropped by reason, of all queues.")
 
 #define X(name, help)                                                                      \

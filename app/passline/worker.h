@@ -107,6 +107,7 @@ struct pl_worker {
 	_Atomic uint64_t pub_nonce_next PL_SHARED(worker, ctrl);
 	_Atomic uint32_t pub_limited_cnt PL_SHARED(worker, ctrl); /* gateways: pl_shed.h */
 	_Atomic uint64_t pub_gateways[PL_GATEWAY_MAX][PL_GATEWAY_WORDS] PL_SHARED(worker, ctrl);
+	_Atomic bool pub_limited[PL_GATEWAY_MAX] PL_SHARED(worker, ctrl); /* pl_shed.h */
 };
 
 /** For rte_eal_remote_launch(); runs until live->stop. Always 0. */
@@ -124,8 +125,8 @@ void pl_worker_announce(struct pl_worker *w) PL_COLD;
  */
 void pl_worker_counters_read(const struct pl_worker *w, struct pl_counters *out);
 
-/** A published copy of one gateway's counts by one worker. Any thread. */
-void pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
+/** A published copy of one gateway's counts by one worker, and whether it is limited. Any thread. */
+bool pl_worker_gateway_read(const struct pl_worker *w, uint32_t idx,
 			    struct pl_gateway_counters *out);
 
 #endif

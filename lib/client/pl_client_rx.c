@@ -55,6 +55,8 @@ static void take_answer(struct client_req *r, const struct pl_wire_rep_hdr *hdr,
 	res->waiver_until = head->waiver_until;
 }
 
+/* BUSY is said to this request: the next one may be within the gateway's share. All else that is not
+ * final is true of the appliance. */
 static void note_addr(struct client_addr *a, const struct pl_wire_rep_hdr *hdr,
 		      const struct pl_wire_rep_head *head, bool again, uint64_t now)
 {
@@ -68,16 +70,18 @@ static void note_addr(struct client_addr *a, const struct pl_wire_rep_hdr *hdr,
 	if (hdr->state == PL_STATE_LOADING)
 		client_addr_avoid(a, now + AVOID_LOADING_NS);
 	/* With a final answer there is nothing to come back with. */
-	if (again && a->busy_until < until)
+	if (again && head->error != PL_V_BUSY && a->busy_until < until)
 		a->busy_until = until;
 }
 
-/* The answer may get better: when to ask again, or 0 for not at all. */
+/* The answer may get better: when to ask again, or 0 for not at all. busy_ns: how long BUSY has told it to
+ * wait, or 0. */
 static uint64_t ask_again_ns(struct pl_client *c, uint32_t idx, uint32_t addr_idx, bool busy,
-			     uint64_t now)
+			     uint64_t busy_ns, uint64_t now)
 {
 	struct client_req *r = &c->reqs[idx];
 	const struct client_addr *a = &c->addrs[addr_idx];
+	uint64_t until = a->busy_until > now + busy_ns ? a->busy_until : now + busy_ns;
 	uint64_t next = now + client_backoff_ns(c, r);
 	uint64_t ignored;
 	int other;
@@ -93,9 +97,9 @@ static uint64_t ask_again_ns(struct pl_client *c, uint32_t idx, uint32_t addr_id
 	if (!busy && other >= 0 && (uint32_t)other != addr_idx &&
 	    c->addrs[other].avoid_until <= now)
 		next = now + 1 + client_random(c, c->conf.first_retry_ms * NS_PER_MS / 2);
-	else if (a->busy_until > now && next < a->busy_until)
-		next = a->busy_until + client_random(c, (a->busy_until - now) / 2 + 1);
-	if (a->busy_until > now)
+	else if (next < until)
+		next = until + client_random(c, (until - now) / 2 + 1);
+	if (until > now)
 		c->stats.waits++;
 	return next < r->deadline_ns ? next : 0;
 }
@@ -110,7 +114,7 @@ static void on_reply(struct pl_client *c, uint32_t addr_idx, const uint8_t *data
 	struct client_req *r;
 	uint32_t idx, attempt;
 	bool again = false, busy = false;
-	uint64_t next;
+	uint64_t next, busy_ns = 0;
 
 	if (!pl_wire_rep_peek(data, size, &hdr) || !pl_wire_rep_read(data, size, &head)) {
 		c->stats.mismatched++;
@@ -142,7 +146,9 @@ static void on_reply(struct pl_client *c, uint32_t addr_idx, const uint8_t *data
 		busy |= code == PL_V_BUSY;
 	}
 	note_addr(&c->addrs[addr_idx], &hdr, &head, again, now);
-	next = again ? ask_again_ns(c, idx, addr_idx, busy, now) : 0;
+	if (head.error == PL_V_BUSY)
+		busy_ns = head.retry_after_ms * NS_PER_MS;
+	next = again ? ask_again_ns(c, idx, addr_idx, busy, busy_ns, now) : 0;
 	if (next == 0) {
 		client_end(c, idx, now);
 		return;

@@ -64,6 +64,14 @@ static void stop(struct pl_shed *s)
 	memset(s->notes, 0, sizeof(s->notes));
 }
 
+static void notes_clear(struct pl_shed *s, uint32_t gateway_cnt)
+{
+	for (uint32_t i = 0; i < gateway_cnt && s->watching; i++) {
+		s->notes[i].units = 0;
+		s->notes[i].refused = 0;
+	}
+}
+
 static void window_begin(struct pl_shed *s, const struct pl_shed_load *load)
 {
 	s->busy_ticks = load->busy_ticks;
@@ -150,6 +158,7 @@ static void window_end(struct pl_shed *s, const struct pl_shed_load *load, const
 void pl_shed_renew(struct pl_shed *s, const struct pl_shed_load *load, uint32_t gateway_cnt,
 		   bool on)
 {
+	const uint64_t window_ticks = s->tick_hz * PL_SHED_WINDOW_MS / 1000;
 	struct window w;
 
 	if (!on || s->tick_hz == 0) {
@@ -157,10 +166,13 @@ void pl_shed_renew(struct pl_shed *s, const struct pl_shed_load *load, uint32_t 
 			stop(s);
 		return;
 	}
-	if (load->tick - s->begin_tick < s->tick_hz * PL_SHED_WINDOW_MS / 1000)
+	if (load->tick - s->begin_tick < window_ticks)
 		return;
 	w = window_look(s, load);
-	if (s->watching)
+	/* In one that took so long the worker stood still: nothing in it is a rate. */
+	if (w.ticks > 2 * window_ticks)
+		notes_clear(s, gateway_cnt);
+	else if (s->watching)
 		window_end(s, load, &w, gateway_cnt);
 	else
 		s->watching = w.saturated;

@@ -17,7 +17,9 @@
  * more than a quarter of what arrives is neither, nobody is limited further: the load is not the gateways'.
  *
  * Work is counted in units: a scan is one, and what a datagram costs whatever is in it is
- * PL_SHED_DATAGRAM_UNITS. One worker's, no other thread's.
+ * PL_SHED_DATAGRAM_UNITS.
+ *
+ * A pl_shed belongs to one worker: every call is on its thread. None blocks or allocates.
  */
 #ifndef PL_SHED_H
 #define PL_SHED_H
@@ -25,6 +27,7 @@
 #include "base/pl_base.h"
 #include "verify/pl_gateway.h"
 
+/* Windows are in a row: it takes 60 ms to be limited, and 2 s within the limit to be let go. */
 #define PL_SHED_WINDOW_MS      20u
 #define PL_SHED_HEAVY_WINDOWS  3u
 #define PL_SHED_CALM_WINDOWS   100u
@@ -32,7 +35,7 @@
 #define PL_SHED_DATAGRAM_UNITS 4u
 /* A limit is a rate; of it, so much may come at once: less than fills a queue while it is judged. */
 #define PL_SHED_BURST_US 200u
-/* BUSY is told with this part of the limit, and on top of it. */
+/* BUSY is told for a quarter of the limit, on top of it. */
 #define PL_SHED_BUSY_PART 4u
 /* A queue that gives a worker fewer at a time is none that is full. */
 #define PL_SHED_FULL_BURST_MIN 16u
@@ -50,7 +53,8 @@ struct pl_shed_limit {
 };
 
 struct pl_shed_notes {
-	uint32_t units;   /* asked for in this window and answered, BUSY included */
+	uint32_t
+		units; /* of work in this window; one that was refused counts as an empty datagram */
 	uint32_t refused; /* datagrams in this window */
 	uint8_t heavy;    /* windows in a row */
 	uint8_t calm;
@@ -62,7 +66,7 @@ struct pl_shed {
 	uint32_t limited_cnt;                     /* gateways */
 	uint64_t units_per_s;                     /* the limit */
 	uint64_t peak_units;                      /* the most of a window since it watches */
-	uint64_t unit_q16;                        /* the same as ticks a unit, in 1/65536 */
+	uint64_t unit_q16;                        /* the limit as ticks a unit, times 65536 */
 	uint64_t burst_ticks;
 	uint64_t fair_cnt; /* datagrams in this window that are a gateway's own: noted or dropped */
 	uint32_t burst_most; /* datagrams, since the start: what the port gives at a time */
@@ -92,7 +96,7 @@ struct pl_shed_load {
 void pl_shed_init(struct pl_shed *s, uint64_t tick_hz);
 
 /**
- * A look at the load; does something when a window is over. Bounded: a walk over the gateways, and only
+ * A look at the load, every millisecond or so; does something when a window is over. Bounded: a walk over the gateways, and only
  * while there is nothing but work.
  *
  * @param gateway_cnt  gateways have idx below it.
@@ -110,10 +114,11 @@ static inline void pl_shed_burst(struct pl_shed *s, uint32_t datagram_cnt)
 		s->burst_most = datagram_cnt;
 }
 
-/** Not even to be opened: far over its limit, and BUSY was told often enough. Counts it. */
+/** Not even to be opened: far over its limit, and BUSY was told often enough. Counts it. Asked while limited_cnt
+ * is not 0. */
 bool pl_shed_drops(struct pl_shed *s, uint32_t gateway_idx, uint64_t tick);
 
-/** What an authentic and fresh datagram gets. Charges it. */
+/** What an authentic and fresh datagram gets, and charges its gateway for it. Asked while watching. */
 enum pl_shed_answer pl_shed_ask(struct pl_shed *s, uint32_t gateway_idx, uint32_t scan_cnt,
 				uint64_t tick);
 

@@ -68,8 +68,9 @@ bool pl_verify_sample_get(struct pl_verify *v, struct pl_sample *out);
  */
 void pl_verify_shed_renew(struct pl_verify *v, const struct pl_view *view, uint64_t tick,
 			  uint64_t wall_ms);
-/** How many gateways are limited just now. v's thread. */
+/** How many gateways are limited just now, and whether one is, by pl_gateway.idx. v's thread. */
 uint32_t pl_verify_limited_cnt(const struct pl_verify *v);
+bool pl_verify_is_limited(const struct pl_verify *v, uint32_t gateway_idx);
 
 /** Reply counters: the next one, and a new bound, which must already be on disk. v's thread. */
 uint64_t pl_verify_nonce_next(const struct pl_verify *v);

@@ -94,6 +94,11 @@ uint32_t pl_verify_limited_cnt(const struct pl_verify *v)
 	return v->shed.limited_cnt;
 }
 
+bool pl_verify_is_limited(const struct pl_verify *v, uint32_t gateway_idx)
+{
+	return v->shed.limits[gateway_idx].work_due != 0;
+}
+
 const char *pl_verify_engines(const struct pl_verify *v)
 {
 	return v->engines;

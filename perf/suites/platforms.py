@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One platform's surge: what becomes of the others' scans, with and without shedding."""
+"""One gateway's surge among sixteen: what becomes of the others' scans, with and without shedding."""
 
 from harness import chart, numbers
 from harness.link import OUTSTANDING, Appliance, Site, huge_mb
 
 CERTS = 1_000_000
 SCANS = (16, 43)
-# Of what the worker answers at most: the others together, and all that is sent.
+# Of what the worker answers at most, measured just before: the others together, and all that is sent.
 OTHERS = 0.05
 OFFERED = (1.2, 2.0, 3.0)
 GATEWAYS = 16
 MODES = {"shed": "yes", "not": "no"}
-# From when it begins until it is whom it is, seconds: PL_SHED_HEAVY_WINDOWS and what follows.
+# Seconds that the limits have to settle.
 SETTLE_S = 2
 
 

@@ -95,7 +95,8 @@ static void test_silence_ends_in_no_answer_at_the_deadline(void **state)
 	assert_int_equal(stats_of(w).late, 1);
 }
 
-static void test_busy_waits_as_long_as_it_is_told(void **state)
+/* This request is over the gateway's share; another may be within it. */
+static void test_busy_makes_its_own_request_wait(void **state)
 {
 	struct world *w = *state;
 	struct fake_reply busy = {.error = PL_V_BUSY, .flags = PL_FLAG_BUSY, .retry_after_ms = 300};
@@ -105,6 +106,58 @@ static void test_busy_waits_as_long_as_it_is_told(void **state)
 	start(w);
 	submit(w, 1, 1);
 	fake_answer(&w->appliances[0], &req, &busy);
+	no_result(w);
+	submit(w, 1, 2);
+	fake_answer(&w->appliances[0], &req, &(struct fake_reply){0});
+	r = run_to_result(w, 0);
+	assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_PASS);
+	for (int ms = 0; ms < 299; ms++) {
+		advance(1);
+		no_result(w);
+	}
+	assert_false(fake_pending(&w->appliances[0], 0));
+	for (int ms = 0; ms < 200 && !fake_pending(&w->appliances[0], 0); ms++) {
+		advance(1);
+		no_result(w);
+	}
+	fake_answer(&w->appliances[0], &req, &(struct fake_reply){0});
+	r = run_to_result(w, 0);
+	assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_PASS);
+	assert_int_equal(stats_of(w).no_answer, 0);
+	assert_int_equal(stats_of(w).waits, 1);
+}
+
+static void test_busy_beyond_the_deadline_ends_at_once(void **state)
+{
+	struct world *w = *state;
+	struct fake_reply busy = {
+		.error = PL_V_BUSY, .flags = PL_FLAG_BUSY, .retry_after_ms = 5000};
+	struct pl_client_result r;
+	struct fake_request req;
+
+	start(w);
+	submit(w, 1, 1);
+	fake_answer(&w->appliances[0], &req, &busy);
+	assert_true(poll_one(w, &r));
+	assert_true(r.answered);
+	assert_int_equal(r.error, PL_V_BUSY);
+	assert_int_equal(r.retry_after_ms, 5000);
+	assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_BUSY);
+	submit(w, 1, 2);
+	assert_true(fake_pending(&w->appliances[0], 1000));
+}
+
+static void test_loading_keeps_all_waiting_as_long_as_it_is_told(void **state)
+{
+	struct world *w = *state;
+	struct fake_reply loading = {
+		.codes = {PL_V_LOADING}, .flags = PL_FLAG_LOADING, .retry_after_ms = 300};
+	struct pl_client_result r;
+	struct fake_request req;
+
+	start(w);
+	submit(w, 1, 1);
+	fake_answer(&w->appliances[0], &req, &loading);
 	no_result(w);
 	submit(w, 1, 2); /* a new request has to wait as well */
 	for (int ms = 0; ms < 299; ms++) {
@@ -125,22 +178,21 @@ static void test_busy_waits_as_long_as_it_is_told(void **state)
 	assert_int_equal(stats_of(w).waits, 2);
 }
 
-static void test_busy_beyond_the_deadline_ends_at_once(void **state)
+static void test_loading_beyond_the_deadline_ends_at_once(void **state)
 {
 	struct world *w = *state;
-	struct fake_reply busy = {
-		.error = PL_V_BUSY, .flags = PL_FLAG_BUSY, .retry_after_ms = 5000};
+	struct fake_reply loading = {
+		.codes = {PL_V_LOADING}, .flags = PL_FLAG_LOADING, .retry_after_ms = 5000};
 	struct pl_client_result r;
 	struct fake_request req;
 
 	start(w);
 	submit(w, 1, 1);
-	fake_answer(&w->appliances[0], &req, &busy);
+	fake_answer(&w->appliances[0], &req, &loading);
 	assert_true(poll_one(w, &r));
 	assert_true(r.answered);
-	assert_int_equal(r.error, PL_V_BUSY);
 	assert_int_equal(r.retry_after_ms, 5000);
-	assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_BUSY);
+	assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_LOADING);
 	/* And until then, nobody is bothered. */
 	advance(1000);
 	submit(w, 1, 2);
@@ -364,8 +416,10 @@ int main(void)
 		T(test_the_answer_to_an_earlier_attempt_counts),
 		T(test_waits_double),
 		T(test_silence_ends_in_no_answer_at_the_deadline),
-		T(test_busy_waits_as_long_as_it_is_told),
+		T(test_busy_makes_its_own_request_wait),
 		T(test_busy_beyond_the_deadline_ends_at_once),
+		T(test_loading_keeps_all_waiting_as_long_as_it_is_told),
+		T(test_loading_beyond_the_deadline_ends_at_once),
 		T(test_unsure_asks_again_and_keeps_what_is_known),
 		T(test_unsure_to_the_end_is_unsure_and_not_silence),
 		T(test_a_draining_appliance_is_left),

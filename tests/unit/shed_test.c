@@ -417,6 +417,29 @@ static void test_after_the_surge_all_is_as_before(void **state)
 	free(m);
 }
 
+/* What was counted while the worker stood still is no rate: it would be next to none, and a limit after it. */
+static void test_a_standstill_tells_nothing(void **state)
+{
+	struct model *m = model_new();
+
+	(void)state;
+	m->rate[0] = 4 * CAPACITY;
+	m->rate[1] = 0.02 * CAPACITY;
+	for (uint32_t k = 0; k < 40; k++) {
+		model_run(m, PL_SHED_WINDOW_MS / 1e3 / 2);
+		m->load.tick += HZ;
+		m->load.busy_ticks += HZ;
+	}
+	assert_nobody_limited(m);
+	model_run(m, 0.5);
+	assert_int_equal(m->shed.limited_cnt, 1);
+	m->load.tick += 60 * (uint64_t)HZ;
+	m->load.busy_ticks += 60 * (uint64_t)HZ;
+	model_run(m, 0.1);
+	assert_true(share(m->counts[0].answered, CAPACITY / 10) > 0.2);
+	free(m);
+}
+
 /* Switched off, everybody goes at once; on again, it begins anew. */
 static void test_switched_off_it_lets_all_go(void **state)
 {
@@ -441,7 +464,8 @@ static void test_switched_off_it_lets_all_go(void **state)
 /* A window of nothing but work, in bursts of so many. @return whether it makes it watch. */
 static bool watches_bursts_of(uint32_t datagram_cnt)
 {
-	struct pl_shed_load load = {.tick = HZ, .busy_ticks = HZ, .wall_ms = 1};
+	const uint64_t ticks = HZ / 1000 * PL_SHED_WINDOW_MS;
+	struct pl_shed_load load = {.tick = ticks, .busy_ticks = ticks, .wall_ms = 1};
 	struct pl_shed *s = calloc(1, sizeof(*s));
 	bool watching;
 
@@ -538,6 +562,7 @@ int main(void)
 		cmocka_unit_test(test_equals_are_not_limited),
 		cmocka_unit_test(test_a_flood_of_strangers_limits_nobody),
 		cmocka_unit_test(test_after_the_surge_all_is_as_before),
+		cmocka_unit_test(test_a_standstill_tells_nothing),
 		cmocka_unit_test(test_switched_off_it_lets_all_go),
 		cmocka_unit_test(test_small_bursts_are_no_full_queue),
 		cmocka_unit_test(test_what_is_spent_and_what_is_left),
