@@ -189,16 +189,18 @@ void pool_refresh(struct pool *p, uint64_t now_tsc)
 
 /* Whose a slot is. With a surge the one's are spread over the pool by chance: no rhythm of the link
  * is to favour the others. */
-static uint16_t plan_gateway(const struct pool *p, const struct load_args *args, uint32_t idx)
+static uint16_t plan_gateway(struct pool *p, const struct load_args *args, uint32_t idx)
 {
 	const struct gateways *g = p->gateways;
 	uint32_t other;
 
 	if (args->surge_share == 0)
 		return (uint16_t)(idx % g->cnt);
-	if ((double)(pl_mix64(idx) >> 11) < args->surge_share * 0x1p53)
+	if ((double)(pl_mix64(idx) >> 11) < args->surge_share * 0x1p53) {
+		p->surge_cnt++;
 		return (uint16_t)g->lowest;
-	other = idx % (g->cnt - 1);
+	}
+	other = (idx - p->surge_cnt) % (g->cnt - 1);
 	return (uint16_t)(other + (other >= g->lowest));
 }
 
@@ -329,7 +331,9 @@ int pool_open(struct pool *p, const struct load_args *args, char *error, size_t 
 		return -ENOMEM;
 	}
 	if (args->surge_share > 0 && p->gateways->cnt < 2) {
-		snprintf(error, error_size, "--surge: --key-dir has the keys of one gateway alone");
+		snprintf(error, error_size,
+			 "--surge: %s has the keys of one gateway alone: add another's",
+			 args->key_dir);
 		return -EINVAL;
 	}
 	if (p->await.cnt > places / 2) {

@@ -139,17 +139,17 @@ static void note_sent(struct run *r, const struct pick *pick, bool taken)
 {
 	r->next_q16 += r->step_q16;
 	r->garbage_due += r->args->garbage_share;
+	r->stats->overrun += !taken;
 	if (PL_UNLIKELY(pick->is_garbage)) {
 		r->garbage_due -= 1;
 		r->garbage_cursor++;
-		r->stats->garbage_sent++;
-		r->stats->old_sent += r->pool->garbage[pick->idx].is_old;
+		r->stats->garbage_sent += taken;
+		r->stats->old_sent += taken && r->pool->garbage[pick->idx].is_old;
 		return;
 	}
 	r->cursor = (r->cursor + 1) & (r->pool->cnt - 1);
 	r->sent++;
 	r->stats->sent++;
-	r->stats->overrun += !taken;
 	reply_side(&r->reply, &r->pool->slots[pick->idx])->sent++;
 	r->pool->slots[pick->idx].sent_tsc = taken ? pick->due_tsc : 0;
 }

@@ -134,6 +134,7 @@ static struct pl_now now_make(const struct pl_worker *w, uint64_t now_tsc)
 		.as_of = w->as_of,
 		.retry_after_ms = v->retry_after_ms,
 		.tick = now_tsc,
+		.waited = w->empty_polls != 0,
 	};
 
 	now.wall_ms = pl_clock_wall_ns(&w->clock, now_tsc) / 1000000;

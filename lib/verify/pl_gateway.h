@@ -32,7 +32,7 @@ struct pl_gateway_counters {
 	uint64_t retries;
 	uint64_t errors;  /* datagrams answered with one error */
 	uint64_t busy;    /* of these, the ones told to come back */
-	uint64_t seen_ms; /* when it was last heard */
+	uint64_t seen_ms; /* when it was last heard, with a request that was fresh */
 };
 
 /** Every scan has a verdict of one of the groups. */

@@ -6,23 +6,29 @@
 
 struct window {
 	uint64_t ticks;
-	bool saturated; /* no time to spare, and the queue gives whole bursts, or nearly */
-	bool relieved; /* time to spare. Between the two the limit stays, so that it does not swing */
-	bool fair;     /* what arrives is mostly the gateways' own */
+	bool saturated; /* the queue was long, and what filled it was the gateways' own */
+	bool fair;
+	bool relieved; /* time to spare: a sixteenth. Bursts tell more of too much work than time does: a
+			* worker that keeps up with much takes it in small bursts, which cost more each,
+			* and has none to spare long before it has too little */
 };
 
-/* The bursts tell more than the time does: a worker that keeps up with much takes it in small bursts,
- * which cost more each, and so has little time to spare long before it has none. */
+/* For a quarter of what came: a pause of the worker, or of who sends, leaves one run behind it. */
+static bool is_queue_long(const struct pl_shed *s)
+{
+	return s->run_cnt != 0 && s->run_cnt * 4 >= s->datagram_cnt;
+}
+
 static struct window window_look(const struct pl_shed *s, const struct pl_shed_load *load)
 {
 	uint64_t busy = load->busy_ticks - s->busy_ticks, idle = load->idle_ticks - s->idle_ticks;
+	bool fair = s->fair_cnt * 4 >= (load->rx_cnt - s->rx_cnt - s->blind_cnt) * 3;
 
 	return (struct window){
 		.ticks = load->tick - s->begin_tick,
-		.saturated = idle * 64 < busy + idle && s->burst_most >= PL_SHED_FULL_BURST_MIN &&
-			     s->datagram_cnt * 4 >= s->burst_cnt * s->burst_most * 3,
+		.saturated = fair && is_queue_long(s),
+		.fair = fair,
 		.relieved = idle * 16 > busy + idle,
-		.fair = s->fair_cnt * 4 >= (load->rx_cnt - s->rx_cnt) * 3,
 	};
 }
 
@@ -32,11 +38,12 @@ void pl_shed_init(struct pl_shed *s, uint64_t tick_hz)
 	s->burst_ticks = tick_hz / 1000000 * PL_SHED_BURST_US;
 }
 
+/* Never above what the worker can do: a limit that is of no consequence would take its time to bite. */
 static void limit_set(struct pl_shed *s, uint64_t units_per_s)
 {
-	if (units_per_s < UNITS_PER_S_MIN)
-		units_per_s = UNITS_PER_S_MIN;
-	s->units_per_s = units_per_s < s->tick_hz ? units_per_s : s->tick_hz;
+	if (units_per_s > s->peak_units_per_s)
+		units_per_s = s->peak_units_per_s;
+	s->units_per_s = units_per_s > UNITS_PER_S_MIN ? units_per_s : UNITS_PER_S_MIN;
 	s->unit_q16 = s->tick_hz * Q16 / s->units_per_s;
 }
 
@@ -59,7 +66,7 @@ static void stop(struct pl_shed *s)
 {
 	s->watching = false;
 	s->limited_cnt = 0;
-	s->peak_units = 0;
+	s->peak_units_per_s = 0;
 	memset(s->limits, 0, sizeof(s->limits));
 	memset(s->notes, 0, sizeof(s->notes));
 }
@@ -78,80 +85,131 @@ static void window_begin(struct pl_shed *s, const struct pl_shed_load *load)
 	s->idle_ticks = load->idle_ticks;
 	s->rx_cnt = load->rx_cnt;
 	s->begin_tick = load->tick;
-	s->burst_cnt = 0;
+	s->run = 0;
+	s->run_cnt = 0;
 	s->datagram_cnt = 0;
 	s->fair_cnt = 0;
+	s->blind_cnt = 0;
 }
 
-/* More than this is more than its share: a quarter above what each would have if all had the same, and
- * at least a sixty-fourth of what the worker can do, below which nobody's surge fills a queue. All: who
- * was heard lately, for of who sends little there may be nothing in this window, or it was lost. */
-static uint64_t share_units(struct pl_shed *s, const struct pl_shed_load *load,
-			    uint32_t gateway_cnt)
+static bool is_heard(const struct pl_shed_load *load, uint32_t idx)
 {
-	uint64_t units = 0, active = 0, mean;
+	uint64_t seen_ms = load->gateways[idx].seen_ms;
+
+	/* Nor from the future, where the clock was put back. */
+	return seen_ms != 0 && load->wall_ms < seen_ms + PL_SHED_HEARD_MS &&
+	       seen_ms < load->wall_ms + PL_SHED_HEARD_MS;
+}
+
+/* An equal share and a quarter. */
+static uint64_t share_of(uint64_t units_per_s, uint32_t active_cnt)
+{
+	return active_cnt == 0 ? 0 : units_per_s / active_cnt * 5 / 4;
+}
+
+/* What they asked for in a window, all together, and how many share it: who was heard lately, for of
+ * who sends little there may be nothing in this window, or it was lost. */
+struct sum {
+	uint64_t units_per_s;
+	uint32_t active_cnt;
+	bool refused;
+};
+
+static struct sum sum_up(const struct pl_shed *s, const struct pl_shed_load *load,
+			 const struct window *w, uint32_t gateway_cnt)
+{
+	struct sum sum = {0};
+	uint64_t units = 0;
 
 	for (uint32_t i = 0; i < gateway_cnt; i++) {
-		uint64_t seen_ms = load->gateways[i].seen_ms;
-
 		units += s->notes[i].units;
-		active += s->notes[i].units != 0 ||
-			  (seen_ms != 0 && load->wall_ms < seen_ms + PL_SHED_HEARD_MS);
+		sum.active_cnt += s->notes[i].units != 0 || is_heard(load, i);
+		sum.refused |= s->notes[i].refused != 0;
 	}
-	/* While most of the time goes by with dropping, it does less than it can. */
-	if (units > s->peak_units)
-		s->peak_units = units;
-	mean = active != 0 ? units / active : 0;
-	mean += mean / 4;
-	return mean > s->peak_units / 64 ? mean : s->peak_units / 64;
+	sum.units_per_s = units * s->tick_hz / w->ticks;
+	return sum;
 }
 
-/* Who is over its share, again or for long enough; who has kept within its limit for long enough.
- * @return the most that one of the newly limited has asked for, 0 if there is none. */
-static uint32_t gateways_judge(struct pl_shed *s, uint32_t gateway_cnt, uint64_t share,
-			       bool saturated, uint64_t tick)
+/* One that is not limited: is it to be? Over its share of what the worker can do, not of what it does: while most
+ * of the time goes by with dropping that is little, and any who asks for something would be over it. And
+ * below a sixty-fourth nobody's surge fills a queue. */
+static bool gets_heavy(struct pl_shed *s, const struct sum *sum, const struct window *w,
+		       uint32_t idx)
 {
-	uint32_t most = 0;
+	struct pl_shed_notes *n = &s->notes[idx];
+	uint64_t units_per_s = n->units * s->tick_hz / w->ticks;
+
+	if (w->saturated && units_per_s > share_of(s->peak_units_per_s, sum->active_cnt) &&
+	    units_per_s > s->peak_units_per_s / 64)
+		n->heavy += PL_SHED_FORGET_WINDOWS;
+	else if (n->heavy != 0)
+		n->heavy--;
+	/* One of them may have been forgotten in part. */
+	return n->heavy > (PL_SHED_HEAVY_WINDOWS - 1) * PL_SHED_FORGET_WINDOWS;
+}
+
+/* @return the most that one of the newly limited has asked for a second, 0 if there is none. *waiting: some
+ * are on their way to a limit. */
+static uint64_t gateways_judge(struct pl_shed *s, const struct sum *sum, const struct window *w,
+			       uint32_t gateway_cnt, uint64_t tick, bool *waiting)
+{
+	uint64_t most = 0;
 
 	for (uint32_t i = 0; i < gateway_cnt; i++) {
 		struct pl_shed_notes *n = &s->notes[i];
+		uint64_t units_per_s = n->units * s->tick_hz / w->ticks;
 
 		if (s->limits[i].work_due != 0) {
-			n->calm = n->refused != 0 ? 0 : (uint8_t)(n->calm + 1);
+			n->calm = n->refused != 0 ? 0 : (uint16_t)(n->calm + 1);
 			if (n->calm == PL_SHED_CALM_WINDOWS)
 				limit_end(s, i);
-		} else {
-			n->heavy = saturated && n->units > share ? (uint8_t)(n->heavy + 1) : 0;
-			if (n->heavy == PL_SHED_HEAVY_WINDOWS) {
-				limit_begin(s, i, tick);
-				most = n->units > most ? n->units : most;
-			}
+		} else if (gets_heavy(s, sum, w, i)) {
+			limit_begin(s, i, tick);
+			most = units_per_s > most ? units_per_s : most;
 		}
+		*waiting |= n->heavy != 0;
 		n->units = 0;
 		n->refused = 0;
 	}
 	return most;
 }
 
+/* The least that a limit sinks to: the share of what is done now, for who has no more than that harms nobody; and
+ * for all who are limited together a sixteenth of what the worker can do. */
+static uint64_t limit_least(const struct pl_shed *s, const struct sum *sum)
+{
+	uint64_t share = share_of(sum->units_per_s, sum->active_cnt);
+	uint64_t part = s->peak_units_per_s / 16 / s->limited_cnt;
+
+	return share > part ? share : part;
+}
+
 static void window_end(struct pl_shed *s, const struct pl_shed_load *load, const struct window *w,
 		       uint32_t gateway_cnt)
 {
-	uint64_t share = share_units(s, load, gateway_cnt), units_per_s = s->units_per_s;
-	bool saturated = w->fair && w->saturated, had = s->limited_cnt != 0;
-	uint32_t most = gateways_judge(s, gateway_cnt, share, saturated, load->tick);
+	const struct sum sum = sum_up(s, load, w, gateway_cnt);
+	bool had = s->limited_cnt != 0, waiting = false;
+	uint64_t most, least, sunk;
 
-	if (!had && most != 0)
-		units_per_s = most * s->tick_hz / w->ticks;
+	if (sum.units_per_s > s->peak_units_per_s)
+		s->peak_units_per_s = sum.units_per_s;
+	most = gateways_judge(s, &sum, w, gateway_cnt, load->tick, &waiting);
+	s->quiet = w->saturated ? 0 : s->quiet + 1;
 	if (s->limited_cnt == 0) {
-		if (!w->saturated)
+		if (!w->saturated && !waiting)
 			stop(s);
-	} else if (saturated) {
-		/* Not below the share: who has no more than that harms nobody. */
-		units_per_s -= units_per_s / 8;
-		share = share * s->tick_hz / w->ticks;
-		limit_set(s, units_per_s > share ? units_per_s : share);
-	} else if (!w->fair || w->relieved) {
-		limit_set(s, units_per_s + units_per_s / 32);
+		return;
+	}
+	if (!had)
+		limit_set(s, most);
+	if (w->saturated) {
+		least = limit_least(s, &sum);
+		sunk = s->units_per_s - s->units_per_s / 8;
+		if (least < s->units_per_s)
+			limit_set(s, sunk > least ? sunk : least);
+	} else if (sum.refused &&
+		   (!w->fair || (w->relieved && s->quiet >= PL_SHED_QUIET_WINDOWS))) {
+		limit_set(s, s->units_per_s + s->units_per_s / 16);
 	}
 }
 
@@ -175,7 +233,7 @@ void pl_shed_renew(struct pl_shed *s, const struct pl_shed_load *load, uint32_t 
 	else if (s->watching)
 		window_end(s, load, &w, gateway_cnt);
 	else
-		s->watching = w.saturated;
+		s->watching = is_queue_long(s);
 	window_begin(s, load);
 }
 
@@ -200,7 +258,7 @@ bool pl_shed_drops(struct pl_shed *s, uint32_t gateway_idx, uint64_t tick)
 	    !is_over(l->busy_due, tick, s->burst_ticks / 2))
 		return false;
 	s->notes[gateway_idx].refused++;
-	s->fair_cnt++;
+	s->blind_cnt++;
 	return true;
 }
 
@@ -221,7 +279,6 @@ enum pl_shed_answer pl_shed_ask(struct pl_shed *s, uint32_t gateway_idx, uint32_
 		spend(s, &l->work_due, units, tick);
 		return PL_SHED_ADMIT;
 	}
-	n->units += PL_SHED_DATAGRAM_UNITS;
 	n->refused++;
 	if (is_over(l->busy_due, tick, s->burst_ticks))
 		return PL_SHED_DROP;

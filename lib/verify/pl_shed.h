@@ -4,14 +4,15 @@
  * Shedding: whom a worker tells to come back when it cannot keep up, so that one platform's surge does
  * not harm another's.
  *
- * What a receive queue loses when it is full is everybody's. So a worker that has found nothing but work
- * for a window of PL_SHED_WINDOW_MS, and its queue never near empty, begins to note whose it is. A gateway
- * that has asked for more than its share (of what all who were heard within PL_SHED_HEARD_MS could have)
- * for PL_SHED_HEAVY_WINDOWS is limited: what is beyond its limit is answered BUSY with a time to come
- * back, which costs no look-up and no token, and beyond a bound for such answers it is dropped before it
- * is opened. All who are limited have one limit (max-min fairness: Bertsekas and Gallager, Data Networks,
- * 6.5.2), which sinks while the queue is full and rises when there is time to spare; those who ask for
- * less than it lose nothing. It lets go of a gateway that has kept within it for PL_SHED_CALM_WINDOWS.
+ * What a receive queue loses when it is full is everybody's. So a worker whose queue is long for a
+ * quarter of what it takes in a window notes from then on whose its work is. (Long: it has taken PL_SHED_RUN_MIN datagrams in
+ * whole bursts with no empty poll between.) A gateway that asks for
+ * more than its share (of what all who were heard within PL_SHED_HEARD_MS could have) in several windows of
+ * PL_SHED_WINDOW_MS is limited: what is beyond its limit is answered BUSY with a time to come back, which costs no
+ * look-up and no token, and beyond a bound for such answers it is dropped before it is opened. All who are
+ * limited have one limit (max-min fairness: Bertsekas and Gallager, Data Networks, 6.5.2), which sinks
+ * while the queue is long, and rises when it has not been for a while and there is time to spare; those who
+ * ask for less than it lose nothing. It lets go of a gateway that has kept within it for PL_SHED_CALM_WINDOWS.
  *
  * Only authentic and fresh datagrams are charged, so that nobody spends another's share; and while
  * more than a quarter of what arrives is neither, nobody is limited further: the load is not the gateways'.
@@ -27,11 +28,17 @@
 #include "base/pl_base.h"
 #include "verify/pl_gateway.h"
 
-/* Windows are in a row: it takes 60 ms to be limited, and 2 s within the limit to be let go. */
-#define PL_SHED_WINDOW_MS      20u
+#define PL_SHED_WINDOW_MS 20u
+/* In so many windows it must be over its share; each is forgotten in PL_SHED_FORGET_WINDOWS, so that
+ * pauses, or gateways that take turns, do not hide a surge. */
 #define PL_SHED_HEAVY_WINDOWS  3u
-#define PL_SHED_CALM_WINDOWS   100u
+#define PL_SHED_FORGET_WINDOWS 16u
+/* Within its limit for so long (10 s), it is let go. */
+#define PL_SHED_CALM_WINDOWS 500u
+/* No limit rises before so many windows were without a long queue. */
+#define PL_SHED_QUIET_WINDOWS  4u
 #define PL_SHED_HEARD_MS       10000u
+#define PL_SHED_RUN_MIN        512u
 #define PL_SHED_DATAGRAM_UNITS 4u
 /* A limit is a rate; of it, so much may come at once: less than fills a queue while it is judged. */
 #define PL_SHED_BURST_US 200u
@@ -53,11 +60,11 @@ struct pl_shed_limit {
 };
 
 struct pl_shed_notes {
-	uint32_t
-		units; /* of work in this window; one that was refused counts as an empty datagram */
-	uint32_t refused; /* datagrams in this window */
-	uint8_t heavy;    /* windows in a row */
-	uint8_t calm;
+	uint32_t units;   /* of work in this window */
+	uint32_t refused; /* datagrams in this window, told BUSY or dropped */
+	uint16_t
+		heavy; /* windows over its share, times PL_SHED_FORGET_WINDOWS, less what is forgotten */
+	uint16_t calm; /* windows in a row within its limit */
 };
 
 struct pl_shed {
@@ -65,14 +72,18 @@ struct pl_shed {
 	bool watching PL_OWNED_BY(worker);        /* false: nothing is noted, nobody is limited */
 	uint32_t limited_cnt;                     /* gateways */
 	uint64_t units_per_s;                     /* the limit */
-	uint64_t peak_units;                      /* the most of a window since it watches */
 	uint64_t unit_q16;                        /* the limit as ticks a unit, times 65536 */
 	uint64_t burst_ticks;
-	uint64_t fair_cnt; /* datagrams in this window that are a gateway's own: noted or dropped */
-	uint32_t burst_most; /* datagrams, since the start: what the port gives at a time */
-	/* Of this window: bursts of datagrams, and these. */
-	uint64_t burst_cnt;
+	uint64_t
+		peak_units_per_s; /* the most of a window since it watches: what the worker can do */
+	uint32_t burst_most;      /* datagrams, since the start: what the port gives at a time */
+	uint32_t quiet;           /* windows since there was a run */
+	/* Of this window. */
+	uint64_t run;     /* datagrams in whole bursts, up to now with no empty poll between */
+	uint64_t run_cnt; /* datagrams in runs of PL_SHED_RUN_MIN and more */
 	uint64_t datagram_cnt;
+	uint64_t fair_cnt;  /* datagrams that are a gateway's own */
+	uint64_t blind_cnt; /* datagrams that nobody opened: whose they are is not known */
 	/* When it began. */
 	uint64_t busy_ticks;
 	uint64_t idle_ticks;
@@ -105,13 +116,19 @@ void pl_shed_init(struct pl_shed *s, uint64_t tick_hz);
 void pl_shed_renew(struct pl_shed *s, const struct pl_shed_load *load, uint32_t gateway_cnt,
 		   bool on);
 
-/** A burst of datagrams has come. */
-static inline void pl_shed_burst(struct pl_shed *s, uint32_t datagram_cnt)
+/** A burst of datagrams has come. @param waited  a poll before it found nothing. */
+static inline void pl_shed_burst(struct pl_shed *s, uint32_t datagram_cnt, bool waited)
 {
-	s->burst_cnt++;
-	s->datagram_cnt += datagram_cnt;
 	if (datagram_cnt > s->burst_most)
 		s->burst_most = datagram_cnt;
+	/* Whole: three quarters of the most that the port ever gave. */
+	if (waited || datagram_cnt * 4 < s->burst_most * 3 || datagram_cnt < PL_SHED_FULL_BURST_MIN)
+		s->run = 0;
+	else
+		s->run += datagram_cnt;
+	if (s->run >= PL_SHED_RUN_MIN)
+		s->run_cnt += s->run - datagram_cnt >= PL_SHED_RUN_MIN ? datagram_cnt : s->run;
+	s->datagram_cnt += datagram_cnt;
 }
 
 /** Not even to be opened: far over its limit, and BUSY was told often enough. Counts it. Asked while limited_cnt

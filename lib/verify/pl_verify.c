@@ -99,9 +99,7 @@ static bool shed(struct pl_verify *v, const struct pl_now *now, uint32_t i, uint
 	switch (pl_shed_ask(&v->shed, p->gateway->idx, scan_cnt, now->tick)) {
 	case PL_SHED_BUSY:
 		p->error = PL_V_BUSY;
-		g->busy++;
 		g->unknown += scan_cnt;
-		v->counters->busy_replies++;
 		v->counters->scans += scan_cnt;
 		v->counters->verdicts[PL_V_BUSY] += scan_cnt;
 		return true;
@@ -127,7 +125,6 @@ static void admit(struct pl_verify *v, const struct pl_view *view, const struct 
 	uint64_t age_ms;
 
 	g->datagrams++;
-	g->seen_ms = now->wall_ms;
 	error = pl_wire_req_read(it->data, it->request_size, &head);
 	if (PL_UNLIKELY(error != PL_V_NONE)) {
 		fault(v, now, i, error);
@@ -141,6 +138,8 @@ static void admit(struct pl_verify *v, const struct pl_view *view, const struct 
 		fault(v, now, i, PL_V_STALE_REQUEST);
 		return;
 	}
+	/* Who only sends again what was recorded is not heard. */
+	g->seen_ms = now->wall_ms;
 	if (head.attempt != 0) {
 		g->retries++;
 		v->counters->retries++;
@@ -286,6 +285,8 @@ static uint32_t reply_all(struct pl_verify *v, const struct pl_view *view, const
 		if (PL_UNLIKELY(p->error != PL_V_NONE)) {
 			v->counters->error_replies++;
 			v->gateway_counters[p->gateway->idx].errors++;
+			v->gateway_counters[p->gateway->idx].busy += p->error == PL_V_BUSY;
+			v->counters->busy_replies += p->error == PL_V_BUSY;
 		}
 		pl_seal_key_prefetch(p->gateway->reply_key);
 		reply_write(v, view, now, i, &v->ops[op_cnt++]);
@@ -316,7 +317,7 @@ uint32_t pl_verify_burst(struct pl_verify *v, const struct pl_view *view, const 
 	v->next_item = 0;
 	v->next_scan = 0;
 
-	pl_shed_burst(&v->shed, item_cnt);
+	pl_shed_burst(&v->shed, item_cnt, now->waited);
 	peek_all(v, view, now->tick);
 	gather(v, view, now, cur);
 	pl_table_prefetch(v->table, cur->cert_id, cur->cnt);

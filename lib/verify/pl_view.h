@@ -49,6 +49,7 @@ struct pl_now {
 	uint32_t flags;          /* enum pl_state_flag */
 	uint16_t retry_after_ms; /* what clients are told that have no verdict for now */
 	uint64_t tick;           /* in pl_verify_conf.tick_hz; never goes back */
+	bool waited;             /* the queue was found empty before this burst */
 };
 
 #endif

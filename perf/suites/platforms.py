@@ -8,7 +8,7 @@ CERTS = 1_000_000
 SCANS = (16, 43)
 # Of what the worker answers at most, measured just before: the others together, and all that is sent.
 OTHERS = 0.05
-OFFERED = (1.2, 2.0, 3.0)
+OFFERED = (1.2, 1.5, 2.0)
 GATEWAYS = 16
 MODES = {"shed": "yes", "not": "no"}
 # Seconds that the limits have to settle.
@@ -85,6 +85,6 @@ def bars(ctx, rows):
     if ctx.quick:
         return
     for one in rows:
-        if one["shedding"] == "yes" and one["offered"] <= 2:
+        if one["shedding"] == "yes" and one["offered"] <= 1.5:
             yield numbers.bar(f"others_answered_{one['scans']}_scans_{one['offered']:g}_times",
-                              one["others answered"], 0.99)
+                              one["others answered"], 0.95)

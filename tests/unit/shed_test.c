@@ -51,6 +51,7 @@ struct model {
 	uint32_t gateway_cnt;
 	uint32_t burst_max;
 	uint32_t burst_ticks;
+	bool waited;
 	bool on;
 };
 
@@ -133,7 +134,8 @@ static void model_work(struct model *m)
 	while (m->worked_ticks < SLICE_TICKS && m->queue_cnt != 0) {
 		uint32_t cnt = m->queue_cnt < m->burst_max ? m->queue_cnt : m->burst_max;
 
-		pl_shed_burst(&m->shed, cnt);
+		pl_shed_burst(&m->shed, cnt, m->waited);
+		m->waited = false;
 		m->load.rx_cnt += cnt;
 		m->worked_ticks += m->burst_ticks;
 		for (; cnt > 0; cnt--) {
@@ -146,6 +148,7 @@ static void model_work(struct model *m)
 		m->load.busy_ticks += m->worked_ticks;
 		m->load.idle_ticks += SLICE_TICKS - m->worked_ticks;
 		m->worked_ticks = 0;
+		m->waited = true;
 	} else {
 		m->load.busy_ticks += SLICE_TICKS;
 		m->worked_ticks -= SLICE_TICKS;
@@ -222,18 +225,19 @@ static void test_nobody_is_watched_while_there_is_time(void **state)
 	free(m);
 }
 
-/* A heap of work that is soon over is no surge. */
+/* A heap of work that is soon over, now and then, is no surge. */
 static void test_a_moment_is_no_surge(void **state)
 {
 	struct model *m = model_new();
 
 	(void)state;
-	for (uint32_t k = 0; k < 20; k++) {
+	for (uint32_t k = 0; k < 5; k++) {
 		m->rate[0] = 2 * CAPACITY;
 		m->rate[1] = 0.1 * CAPACITY;
 		model_run(m, (PL_SHED_HEAVY_WINDOWS - 1) * PL_SHED_WINDOW_MS / 1e3);
 		m->rate[0] = 0.1 * CAPACITY;
-		model_run(m, 2 * PL_SHED_WINDOW_MS / 1e3);
+		model_run(m, 2.0 * PL_SHED_HEAVY_WINDOWS * PL_SHED_FORGET_WINDOWS *
+				     PL_SHED_WINDOW_MS / 1e3);
 	}
 	assert_nobody_limited(m);
 	free(m);
@@ -265,6 +269,52 @@ static void test_a_surge_harms_nobody_else(void **state)
 		    0.6 * (1 - others / CAPACITY - surges[k] * DROP_TICKS / FULL_TICKS - 0.2))
 			fail_msg("a surge of %.1f: %.3f of the worker for the surging one",
 				 surges[k], share(m->counts[0].answered, 2 * CAPACITY));
+		free(m);
+	}
+}
+
+/* Pauses in a surge, or gateways that take turns in it, do not hide it. */
+static void test_pauses_do_not_hide_a_surge(void **state)
+{
+	static const struct {
+		double times, on_ms, off_ms;
+		uint32_t gateways;
+	} surges[] = {
+		{4, 19,  1,   1},
+                {4, 4.5, 0.5, 1},
+                {2, 19,  1,   1},
+                {4, 2.5, 7.5, 1},
+		{4, 300, 700, 1},
+                {4, 40,  0,   4},
+                {4, 20,  0,   4},
+	};
+
+	(void)state;
+	for (uint32_t k = 0; k < PL_ARRAY_CNT(surges); k++) {
+		struct model *m = model_new();
+		uint64_t sent = 0, harmed = 0;
+
+		for (uint32_t i = 4; i < GATEWAYS; i++)
+			m->rate[i] = 0.006 * CAPACITY;
+		for (double ms = 0; ms < 2400;) {
+			uint32_t turn = (uint32_t)(ms / (surges[k].on_ms + surges[k].off_ms));
+			uint32_t from = turn % surges[k].gateways;
+
+			m->rate[from] = surges[k].times * CAPACITY;
+			model_run(m, surges[k].on_ms / 1e3);
+			m->rate[from] = 0;
+			for (uint32_t i = 4; i < GATEWAYS && ms > 1400; i++) {
+				sent += m->counts[i].sent;
+				harmed += m->counts[i].lost + m->counts[i].busy +
+					  m->counts[i].dropped;
+			}
+			model_run(m, surges[k].off_ms / 1e3);
+			ms += surges[k].on_ms + surges[k].off_ms;
+		}
+		if (share(harmed, sent) > 0.05)
+			fail_msg("%.1f times for %.1f of %.1f ms: %.3f of the others' harmed",
+				 surges[k].times, surges[k].on_ms,
+				 surges[k].on_ms + surges[k].off_ms, share(harmed, sent));
 		free(m);
 	}
 }
@@ -382,7 +432,6 @@ static void test_a_flood_of_strangers_limits_nobody(void **state)
 	m->rate[0] = 0.5 * CAPACITY;
 	m->rate[1] = 0.01 * CAPACITY;
 	model_run(m, 3.0);
-	assert_true(m->shed.watching);
 	assert_nobody_limited(m);
 	/* Nor is one held down by it who was limited before it came: the limit goes up. */
 	m->rate[ALIEN] = 0;
@@ -391,8 +440,9 @@ static void test_a_flood_of_strangers_limits_nobody(void **state)
 	assert_int_equal(m->shed.limited_cnt, 1);
 	m->rate[ALIEN] = 4 * CAPACITY;
 	m->rate[0] = 0.5 * CAPACITY;
-	model_run(m, 6.0);
-	assert_int_equal(m->shed.limited_cnt, 0);
+	model_run(m, 2.0);
+	model_run(m, 1.0);
+	assert_int_equal(m->counts[0].busy + m->counts[0].dropped, 0);
 	free(m);
 }
 
@@ -406,7 +456,7 @@ static void test_after_the_surge_all_is_as_before(void **state)
 	model_run(m, 2.0);
 	assert_int_equal(m->shed.limited_cnt, 1);
 	m->rate[0] = 0.3 * CAPACITY;
-	model_run(m, 3.0);
+	model_run(m, (PL_SHED_CALM_WINDOWS + 5) * PL_SHED_WINDOW_MS / 1e3);
 	assert_int_equal(m->shed.limited_cnt, 0);
 	model_run(m, 1.0);
 	assert_false(m->shed.watching);
@@ -461,31 +511,54 @@ static void test_switched_off_it_lets_all_go(void **state)
 	free(m);
 }
 
-/* A window of nothing but work, in bursts of so many. @return whether it makes it watch. */
-static bool watches_bursts_of(uint32_t datagram_cnt)
+/* A window with a run of so many bursts of so many, after each of which the queue was empty, or not. @return
+ * whether it makes it watch. */
+static bool watches(uint32_t burst_cnt, uint32_t datagram_cnt, bool waited)
 {
-	const uint64_t ticks = HZ / 1000 * PL_SHED_WINDOW_MS;
-	struct pl_shed_load load = {.tick = ticks, .busy_ticks = ticks, .wall_ms = 1};
+	struct pl_shed_load load = {.tick = HZ / 1000 * PL_SHED_WINDOW_MS, .wall_ms = 1};
 	struct pl_shed *s = calloc(1, sizeof(*s));
 	bool watching;
 
 	assert_non_null(s);
 	pl_shed_init(s, HZ);
-	pl_shed_burst(s, datagram_cnt);
+	for (uint32_t i = 0; i < burst_cnt; i++)
+		pl_shed_burst(s, datagram_cnt, waited);
 	pl_shed_renew(s, &load, 0, true);
 	watching = s->watching;
 	free(s);
 	return watching;
 }
 
-/* A port that gives few at a time has no full queue: one datagram after the other is no overload. */
-static void test_small_bursts_are_no_full_queue(void **state)
+/* A long queue is what gives many whole bursts in a row; one datagram after the other is none, nor are
+ * bursts with pauses between. */
+static void test_what_a_long_queue_is(void **state)
 {
 	(void)state;
-	assert_false(watches_bursts_of(1));
-	assert_false(watches_bursts_of(PL_SHED_FULL_BURST_MIN - 1));
-	assert_true(watches_bursts_of(PL_SHED_FULL_BURST_MIN));
-	assert_true(watches_bursts_of(PL_VERIFY_BURST_MAX));
+	assert_true(watches(PL_SHED_RUN_MIN / 64, 64, false));
+	assert_false(watches(PL_SHED_RUN_MIN / 64 - 1, 64, false));
+	assert_false(watches(1000, 64, true));
+	assert_true(watches(PL_SHED_RUN_MIN, PL_SHED_FULL_BURST_MIN, false));
+	assert_false(watches(PL_SHED_RUN_MIN, PL_SHED_FULL_BURST_MIN - 1, false));
+	assert_false(watches(PL_SHED_RUN_MIN, 1, false));
+}
+
+/* One such run among much else is what a pause leaves behind. */
+static void test_a_run_after_a_pause_is_no_long_queue(void **state)
+{
+	struct pl_shed_load load = {.tick = HZ / 1000 * PL_SHED_WINDOW_MS, .wall_ms = 1};
+	struct pl_shed *s = calloc(1, sizeof(*s));
+
+	(void)state;
+	assert_non_null(s);
+	pl_shed_init(s, HZ);
+	for (uint32_t i = 0; i < PL_SHED_RUN_MIN / 64 + 2; i++)
+		pl_shed_burst(s, 64, false);
+	for (uint32_t i = 0; i < PL_SHED_RUN_MIN / 64 * 4; i++)
+		pl_shed_burst(s, 64, true);
+	assert_int_equal(s->run_cnt, PL_SHED_RUN_MIN + 2 * 64);
+	pl_shed_renew(s, &load, 0, true);
+	assert_false(s->watching);
+	free(s);
 }
 
 /* The two allowances of one that is limited, at one moment. */
@@ -541,7 +614,8 @@ static void test_all_gateways_there_may_be(void **state)
 		load.tick += HZ / 1000 * PL_SHED_WINDOW_MS;
 		load.busy_ticks += HZ / 1000 * PL_SHED_WINDOW_MS;
 		load.rx_cnt += 9000 + PL_GATEWAY_MAX;
-		pl_shed_burst(s, 64);
+		for (uint32_t k = 0; k < PL_SHED_RUN_MIN / 64; k++)
+			pl_shed_burst(s, 64, false);
 		pl_shed_renew(s, &load, PL_GATEWAY_MAX, true);
 	}
 	assert_int_equal(s->limited_cnt, 1);
@@ -555,6 +629,7 @@ int main(void)
 		cmocka_unit_test(test_nobody_is_watched_while_there_is_time),
 		cmocka_unit_test(test_a_moment_is_no_surge),
 		cmocka_unit_test(test_a_surge_harms_nobody_else),
+		cmocka_unit_test(test_pauses_do_not_hide_a_surge),
 		cmocka_unit_test(test_without_it_a_surge_harms_all),
 		cmocka_unit_test(test_beyond_help_nobody_else_is_limited),
 		cmocka_unit_test(test_a_limit_rises_when_there_is_room),
@@ -564,7 +639,8 @@ int main(void)
 		cmocka_unit_test(test_after_the_surge_all_is_as_before),
 		cmocka_unit_test(test_a_standstill_tells_nothing),
 		cmocka_unit_test(test_switched_off_it_lets_all_go),
-		cmocka_unit_test(test_small_bursts_are_no_full_queue),
+		cmocka_unit_test(test_what_a_long_queue_is),
+		cmocka_unit_test(test_a_run_after_a_pause_is_no_long_queue),
 		cmocka_unit_test(test_what_is_spent_and_what_is_left),
 		cmocka_unit_test(test_all_gateways_there_may_be),
 	};

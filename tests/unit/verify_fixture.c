@@ -199,7 +199,8 @@ void fx_saturate(struct fx *fx, uint32_t window_cnt)
 				(void)pl_shed_ask(s, 1, 1, fx->now.tick);
 			fx->counters.rx_pkts++;
 		}
-		pl_shed_burst(s, 64);
+		for (uint32_t k = 0; k < PL_SHED_RUN_MIN / 64; k++)
+			pl_shed_burst(s, 64, false);
 		fx->now.tick += ticks;
 		fx->counters.busy_tsc += ticks;
 		pl_verify_shed_renew(fx->verify, &fx->view, fx->now.tick, fx->now.wall_ms);
