@@ -8,9 +8,7 @@ struct window {
 	uint64_t ticks;
 	bool saturated; /* the queue was long, and what filled it was the gateways' own */
 	bool fair;
-	bool relieved; /* time to spare: a sixteenth. Bursts tell more of too much work than time does: a
-			* worker that keeps up with much takes it in small bursts, which cost more each,
-			* and has none to spare long before it has too little */
+	bool relieved; /* a sixteenth of the time to spare */
 };
 
 /* For a quarter of what came: a pause of the worker, or of who sends, leaves one run behind it. */
@@ -130,9 +128,9 @@ static struct sum sum_up(const struct pl_shed *s, const struct pl_shed_load *loa
 	return sum;
 }
 
-/* One that is not limited: is it to be? Over its share of what the worker can do, not of what it does: while most
- * of the time goes by with dropping that is little, and any who asks for something would be over it. And
- * below a sixty-fourth nobody's surge fills a queue. */
+/* One that is not limited: is it to be? Over its share of what the worker can do, not of what it does:
+ * while most of the time goes by with dropping that is little, and any who asks for something would be
+ * over it. And below a sixty-fourth nobody's surge fills a queue. */
 static bool gets_heavy(struct pl_shed *s, const struct sum *sum, const struct window *w,
 		       uint32_t idx)
 {
@@ -148,8 +146,8 @@ static bool gets_heavy(struct pl_shed *s, const struct sum *sum, const struct wi
 	return n->heavy > (PL_SHED_HEAVY_WINDOWS - 1) * PL_SHED_FORGET_WINDOWS;
 }
 
-/* @return the most that one of the newly limited has asked for a second, 0 if there is none. *waiting: some
- * are on their way to a limit. */
+/* @return the most that one of the newly limited has asked for a second, 0 if there is none. *waiting:
+ * some are on their way to a limit. */
 static uint64_t gateways_judge(struct pl_shed *s, const struct sum *sum, const struct window *w,
 			       uint32_t gateway_cnt, uint64_t tick, bool *waiting)
 {
@@ -174,8 +172,8 @@ static uint64_t gateways_judge(struct pl_shed *s, const struct sum *sum, const s
 	return most;
 }
 
-/* The least that a limit sinks to: the share of what is done now, for who has no more than that harms nobody; and
- * for all who are limited together a sixteenth of what the worker can do. */
+/* The least that a limit sinks to: the share of what is done now, for who has no more than that harms
+ * nobody; and for all who are limited together a sixteenth of what the worker can do. */
 static uint64_t limit_least(const struct pl_shed *s, const struct sum *sum)
 {
 	uint64_t share = share_of(sum->units_per_s, sum->active_cnt);

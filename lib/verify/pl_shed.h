@@ -5,17 +5,18 @@
  * not harm another's.
  *
  * What a receive queue loses when it is full is everybody's. So a worker whose queue is long for a
- * quarter of what it takes in a window notes from then on whose its work is. (Long: it has taken PL_SHED_RUN_MIN datagrams in
- * whole bursts with no empty poll between.) A gateway that asks for
- * more than its share (of what all who were heard within PL_SHED_HEARD_MS could have) in several windows of
- * PL_SHED_WINDOW_MS is limited: what is beyond its limit is answered BUSY with a time to come back, which costs no
- * look-up and no token, and beyond a bound for such answers it is dropped before it is opened. All who are
- * limited have one limit (max-min fairness: Bertsekas and Gallager, Data Networks, 6.5.2), which sinks
- * while the queue is long, and rises when it has not been for a while and there is time to spare; those who
- * ask for less than it lose nothing. It lets go of a gateway that has kept within it for PL_SHED_CALM_WINDOWS.
+ * quarter of what it takes in a window (long: PL_SHED_RUN_MIN datagrams in whole bursts with no empty
+ * poll between) notes from then on whose its work is. A gateway that asks for more than its share, of
+ * what all who were heard within PL_SHED_HEARD_MS could have, in several windows is limited: what is
+ * beyond its limit is answered BUSY with a time to come back, which costs no look-up and no token, and
+ * beyond a bound for such answers it is dropped before it is opened. All who are limited have one limit
+ * (max-min fairness: Bertsekas and Gallager, Data Networks, 6.5.2), which sinks while the queue is long,
+ * and rises when it has not been for a while and there is time to spare; those who ask for less than it
+ * lose nothing. It lets go of a gateway that has kept within it for PL_SHED_CALM_WINDOWS.
  *
  * Only authentic and fresh datagrams are charged, so that nobody spends another's share; and while
- * more than a quarter of what arrives is neither, nobody is limited further: the load is not the gateways'.
+ * more than a quarter of what arrives is neither, nobody is limited further: the load is not the
+ * gateways'.
  *
  * Work is counted in units: a scan is one, and what a datagram costs whatever is in it is
  * PL_SHED_DATAGRAM_UNITS.
@@ -53,7 +54,8 @@ enum pl_shed_answer {
 	PL_SHED_DROP, /* and it was told often enough */
 };
 
-/** When each may spend again: the theoretical arrival times of the generic cell rate algorithm (ITU-T I.371). */
+/** When each may spend again: theoretical arrival times, as in the generic cell rate algorithm
+ * (ITU-T I.371). */
 struct pl_shed_limit {
 	uint64_t work_due; /* ticks; 0: not limited */
 	uint64_t busy_due;
@@ -62,9 +64,8 @@ struct pl_shed_limit {
 struct pl_shed_notes {
 	uint32_t units;   /* of work in this window */
 	uint32_t refused; /* datagrams in this window, told BUSY or dropped */
-	uint16_t
-		heavy; /* windows over its share, times PL_SHED_FORGET_WINDOWS, less what is forgotten */
-	uint16_t calm; /* windows in a row within its limit */
+	uint16_t heavy;   /* PL_SHED_FORGET_WINDOWS for each over its share, 1 less for others */
+	uint16_t calm;    /* windows in a row within its limit */
 };
 
 struct pl_shed {
@@ -74,10 +75,9 @@ struct pl_shed {
 	uint64_t units_per_s;                     /* the limit */
 	uint64_t unit_q16;                        /* the limit as ticks a unit, times 65536 */
 	uint64_t burst_ticks;
-	uint64_t
-		peak_units_per_s; /* the most of a window since it watches: what the worker can do */
-	uint32_t burst_most;      /* datagrams, since the start: what the port gives at a time */
-	uint32_t quiet;           /* windows since there was a run */
+	uint64_t peak_units_per_s; /* the most since it watches: what the worker can do */
+	uint32_t burst_most;       /* datagrams, since the start: what the port gives at a time */
+	uint32_t quiet;            /* windows since the queue was long */
 	/* Of this window. */
 	uint64_t run;     /* datagrams in whole bursts, up to now with no empty poll between */
 	uint64_t run_cnt; /* datagrams in runs of PL_SHED_RUN_MIN and more */
@@ -107,8 +107,8 @@ struct pl_shed_load {
 void pl_shed_init(struct pl_shed *s, uint64_t tick_hz);
 
 /**
- * A look at the load, every millisecond or so; does something when a window is over. Bounded: a walk over the gateways, and only
- * while there is nothing but work.
+ * A look at the load, every millisecond or so; does something when a window is over. Bounded: a walk
+ * over the gateways, and only while the queue is long or somebody is limited.
  *
  * @param gateway_cnt  gateways have idx below it.
  * @param on           false: let everybody go, and watch nobody.
@@ -131,8 +131,8 @@ static inline void pl_shed_burst(struct pl_shed *s, uint32_t datagram_cnt, bool 
 	s->datagram_cnt += datagram_cnt;
 }
 
-/** Not even to be opened: far over its limit, and BUSY was told often enough. Counts it. Asked while limited_cnt
- * is not 0. */
+/** Not even to be opened: far over its limit, and BUSY was told often enough. Counts it. Asked while
+ * limited_cnt is not 0. */
 bool pl_shed_drops(struct pl_shed *s, uint32_t gateway_idx, uint64_t tick);
 
 /** What an authentic and fresh datagram gets, and charges its gateway for it. Asked while watching. */
