@@ -14,7 +14,7 @@
 #define HZ              1000000000u
 #define TURN_TICKS      100000u /* a worker's chores */
 #define TURNS_A_SECOND  (HZ / TURN_TICKS)
-#define SLICES          10u
+#define SLICES          5u
 #define SLICE_TICKS     (TURN_TICKS / SLICES)
 #define SLICES_A_SECOND (TURNS_A_SECOND * SLICES)
 #define GATEWAYS        12u
@@ -22,12 +22,12 @@
 
 /* What a datagram costs the worker of the model, in ticks: with its scan (below), with BUSY, dropped unopened
  * and opened, not ours; and what each burst costs. */
-#define UNIT_TICKS   50u
-#define BUSY_TICKS   150u
-#define BURST_TICKS  400u
-#define DROP_TICKS   30u
-#define OPENED_TICKS 90u
-#define ALIEN_TICKS  100u
+#define UNIT_TICKS   200u
+#define BUSY_TICKS   600u
+#define BURST_TICKS  1600u
+#define DROP_TICKS   120u
+#define OPENED_TICKS 360u
+#define ALIEN_TICKS  400u
 #define ALIEN        GATEWAYS /* who sends what no key opens */
 #define SCANS        1u
 #define FULL_TICKS   (UNIT_TICKS * (PL_SHED_DATAGRAM_UNITS + SCANS))
