@@ -141,6 +141,10 @@ static void test_how_a_limit_moves(void **state)
 	assert_int_equal(s->units_per_s, limit);
 	window_pass(s, &load, false, true);
 	assert_int_equal(s->units_per_s, limit + limit / 16);
+	/* Never beyond what the worker can do: it would take its time to bite. */
+	s->units_per_s = s->peak_units_per_s;
+	window_pass(s, &load, false, true);
+	assert_true(s->units_per_s == s->peak_units_per_s);
 	/* What it must not sink below is nothing that it rises to. */
 	s->units_per_s = 1000;
 	window_pass(s, &load, true, false);
