@@ -5,29 +5,29 @@
 #include "ctl.h"
 
 /* A(flag, what it does to people at the doors, what to do) */
-#define ADVICE(A)                                                                                  \
-	A("loading", "every scan is answered UNKNOWN until the feed is loaded",                    \
-	  "wait; if segments do not rise (passlinectl feed), look at the authority and the way "   \
-	  "from it to here, and at passlinectl journal; passlinectl feed push brings them by "     \
-	  "hand")                                                                                  \
-	A("feed_old", "who is not in the table, or denied by its facts, is UNKNOWN, not a DENY",   \
-	  "passlinectl feed: if it is refused, the reason is there; if nothing comes, look at "    \
-	  "the "                                                                                   \
-	  "authority and the way from it to here")                                                 \
-	A("clock", "stale, expired and absent passes are UNKNOWN, not a DENY",                     \
-	  "timedatectl, chronyc tracking: mend the time service; after a step it waits `settle`")  \
-	A("intake_stopped", "changes do not arrive; absent certificates are UNKNOWN",              \
-	  "passlinectl feed and passlinectl journal tell the reason: a segment that is refused "   \
-	  "must come again from the authority; after a disk failure restart once the disk is "     \
-	  "sound")                                                                                 \
-	A("table_full", "certificates that were issued last are missing and UNKNOWN",              \
-	  "raise 'capacity' in [table], reserve hugepages for it, restart")                        \
-	A("waiver", "enforcement is waived; verdicts are as always",                               \
-	  "nothing: the authority signed it; passlinectl waiver shows until when")                 \
-	A("busy", "scans beyond a platform's share are UNKNOWN or unanswered; others are as ever", \
-	  "passlinectl gateways tells who is limited: ask that platform. Add queues, workers, "    \
-	  "appliances")                                                                            \
-	A("draining", "gateways are sent to other appliances",                                     \
+#define ADVICE(A)                                                                                 \
+	A("loading", "every scan is answered UNKNOWN until the feed is loaded",                   \
+	  "wait; if segments do not rise (passlinectl feed), look at the authority and the way "  \
+	  "from it to here, and at passlinectl journal; passlinectl feed push brings them by "    \
+	  "hand")                                                                                 \
+	A("feed_old", "who is not in the table, or denied by its facts, is UNKNOWN, not a DENY",  \
+	  "passlinectl feed: if it is refused, the reason is there; if nothing comes, look at "   \
+	  "the "                                                                                  \
+	  "authority and the way from it to here")                                                \
+	A("clock", "stale, expired and absent passes are UNKNOWN, not a DENY",                    \
+	  "timedatectl, chronyc tracking: mend the time service; after a step it waits `settle`") \
+	A("intake_stopped", "changes do not arrive; absent certificates are UNKNOWN",             \
+	  "passlinectl feed and passlinectl journal tell the reason: a segment that is refused "  \
+	  "must come again from the authority; after a disk failure restart once the disk is "    \
+	  "sound")                                                                                \
+	A("table_full", "certificates that were issued last are missing and UNKNOWN",             \
+	  "raise 'capacity' in [table], reserve hugepages for it, restart")                       \
+	A("waiver", "enforcement is waived; verdicts are as always",                              \
+	  "nothing: the authority signed it; passlinectl waiver shows until when")                \
+	A("busy", "scans beyond a platform's share are UNKNOWN or unanswered; others as ever",    \
+	  "passlinectl gateways tells who is limited: ask that platform. Add queues, workers, "   \
+	  "appliances")                                                                           \
+	A("draining", "gateways are sent to other appliances",                                    \
 	  "passlinectl undrain, if the work is done")
 
 static void advise(const json_t *flags)

@@ -62,6 +62,16 @@ static void note_await(struct reply *r, const struct pl_wire_rep_head *head, con
 	}
 }
 
+static void note_side(struct load_side_stats *side, const struct pl_wire_rep_head *head,
+		      uint64_t took_tsc)
+{
+	side->answered++;
+	if (head->error == PL_V_BUSY)
+		side->busy++;
+	else
+		latency_add(&side->latency, took_tsc);
+}
+
 static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint64_t now_tsc)
 {
 	struct pool *p = r->pool;
@@ -101,14 +111,9 @@ static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint6
 		right = judge(r, &head, pl_wire_rep_verdicts((uint8_t *)(uintptr_t)data), idx);
 	}
 	if (PL_LIKELY(s->sent_tsc >= r->measure_tsc)) {
-		struct load_side_stats *side = reply_side(r, s);
-
 		st->answered++;
-		side->answered++;
-		if (PL_UNLIKELY(head.error == PL_V_BUSY))
-			side->busy++;
-		else if (PL_UNLIKELY(r->surging))
-			latency_add(&side->latency, now_tsc - s->sent_tsc);
+		if (PL_UNLIKELY(r->surging))
+			note_side(reply_side(r, s), &head, now_tsc - s->sent_tsc);
 		st->states[data[2] & 3]++;
 		latency_add(&st->latency, now_tsc - s->sent_tsc);
 		intervals_answer(r->intervals);

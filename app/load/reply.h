@@ -21,10 +21,10 @@ struct reply {
 	uint64_t replied;     /* all replies to datagrams of the pool, ever */
 };
 
-/** Whose a slot's datagram is, with --surge; without it all are the others'. */
+/** Whose a slot's datagram is, with --surge. */
 static inline struct load_side_stats *reply_side(const struct reply *r, const struct slot *s)
 {
-	bool is_surging = r->surging && s->gateway == r->pool->gateways->lowest;
+	bool is_surging = s->gateway == r->pool->gateways->lowest;
 
 	return &r->stats->sides[is_surging ? LOAD_SURGING : LOAD_OTHERS];
 }

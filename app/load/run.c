@@ -150,7 +150,8 @@ static void note_sent(struct run *r, const struct pick *pick, bool taken)
 	r->cursor = (r->cursor + 1) & (r->pool->cnt - 1);
 	r->sent++;
 	r->stats->sent++;
-	reply_side(&r->reply, &r->pool->slots[pick->idx])->sent++;
+	if (PL_UNLIKELY(r->reply.surging))
+		reply_side(&r->reply, &r->pool->slots[pick->idx])->sent++;
 	r->pool->slots[pick->idx].sent_tsc = taken ? pick->due_tsc : 0;
 }
 

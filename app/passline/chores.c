@@ -125,7 +125,7 @@ bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
 	gateways_publish(w);
 	pl_verify_shed_renew(w->verify, &w->view->view, now_tsc,
 			     pl_clock_wall_ns(&w->clock, now_tsc) / 1000000);
-	/* relaxed: shown to humans, and to gateways as a flag. */
+	/* relaxed: shown to humans. */
 	atomic_store_explicit(&w->pub_limited_cnt, pl_verify_limited_cnt(w->verify),
 			      memory_order_relaxed);
 	/* relaxed: a stop that is seen one round later is as good. */

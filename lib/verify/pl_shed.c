@@ -238,7 +238,7 @@ void pl_shed_renew(struct pl_shed *s, const struct pl_shed_load *load, uint32_t 
 /* Its due time is ahead by more than so many ticks. */
 static bool is_over(uint64_t due, uint64_t tick, uint64_t ticks)
 {
-	return due > tick && due - tick > ticks;
+	return due > tick + ticks;
 }
 
 static void spend(const struct pl_shed *s, uint64_t *due, uint64_t units, uint64_t tick)

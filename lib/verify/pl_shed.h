@@ -15,7 +15,7 @@
  * lose nothing. It lets go of a gateway that has kept within it for PL_SHED_CALM_WINDOWS.
  *
  * Only authentic and fresh datagrams are charged, so that nobody spends another's share; and while
- * more than a quarter of what arrives is neither, nobody is limited further: the load is not the
+ * more than a quarter of what is looked at is neither, nobody is limited further: the load is not the
  * gateways'.
  *
  * Work is counted in units: a scan is one, and what a datagram costs whatever is in it is

@@ -233,11 +233,10 @@ static void gather(struct pl_verify *v, const struct pl_view *view, const struct
 }
 
 static void reply_write(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now,
-			uint32_t i, struct pl_seal_op *op)
+			uint32_t flags, uint32_t i, struct pl_seal_op *op)
 {
 	struct pl_verify_item *it = &v->items[i];
 	const struct pending *p = &v->pending[i];
-	uint32_t flags = now->flags | (v->shed.limited_cnt != 0 ? PL_FLAG_BUSY : 0);
 	bool come_back =
 		(flags & (PL_FLAG_LOADING | PL_FLAG_DRAINING)) != 0 || p->error == PL_V_BUSY;
 	struct pl_wire_rep_hdr hdr = {
@@ -271,6 +270,7 @@ static void reply_write(struct pl_verify *v, const struct pl_view *view, const s
 
 static uint32_t reply_all(struct pl_verify *v, const struct pl_view *view, const struct pl_now *now)
 {
+	uint32_t flags = now->flags | (v->shed.limited_cnt != 0 ? PL_FLAG_BUSY : 0);
 	uint32_t op_cnt = 0;
 
 	for (uint32_t i = 0; i < v->item_cnt; i++) {
@@ -289,7 +289,7 @@ static uint32_t reply_all(struct pl_verify *v, const struct pl_view *view, const
 			v->counters->busy_replies += p->error == PL_V_BUSY;
 		}
 		pl_seal_key_prefetch(p->gateway->reply_key);
-		reply_write(v, view, now, i, &v->ops[op_cnt++]);
+		reply_write(v, view, now, flags, i, &v->ops[op_cnt++]);
 	}
 	pl_seal_seal_burst(v->seal, v->ops, op_cnt);
 	v->counters->replies += op_cnt;

@@ -63,8 +63,8 @@ void pl_verify_sample_ask(struct pl_verify *v);
 bool pl_verify_sample_get(struct pl_verify *v, struct pl_sample *out);
 
 /**
- * Look at the counters' cycles: is there time to spare, and if not, who takes more than their share
- * (pl_shed.h)? Between bursts, every millisecond or so. v's thread.
+ * Has the queue been long, and who takes more than their share of the worker then (pl_shed.h)? Between
+ * bursts, every millisecond or so. v's thread.
  */
 void pl_verify_shed_renew(struct pl_verify *v, const struct pl_view *view, uint64_t tick,
 			  uint64_t wall_ms);

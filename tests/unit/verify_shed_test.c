@@ -57,8 +57,11 @@ static void test_over_its_limit_it_is_told_to_come_back(void **state)
 	assert_int_equal(fx->counters.verdicts[PL_V_BUSY], 1);
 	assert_int_equal(fx->counters.scans, pl_gateway_scans(&g[0]));
 	assert_int_equal(fx->counters.drops[PL_DROP_SHED], 0);
-	/* Nothing of it was looked up: the scan was not recorded. Time goes by, and it passes. */
+	/* Nothing of it was recorded: the same QR in another scan is not a copy when there is room again. */
+	scan = fx_scan(fx, &c, FX_NOW_S + 1, 2);
+	assert_verdict(fx_ask(fx, &scan), PL_V_BUSY);
 	fx->now.tick += FX_TICK_HZ;
+	scan = fx_scan(fx, &c, FX_NOW_S + 1, 3);
 	assert_verdict(fx_ask(fx, &scan), PL_V_PASS);
 }
 
