@@ -95,6 +95,30 @@ static void test_silence_ends_in_no_answer_at_the_deadline(void **state)
 	assert_int_equal(stats_of(w).late, 1);
 }
 
+static void nothing_for_299_ms(struct world *w)
+{
+	for (int ms = 0; ms < 299; ms++) {
+		advance(1);
+		no_result(w);
+	}
+	assert_false(fake_pending(&w->appliances[0], 0));
+}
+
+/* The next request comes within 200 ms, and is answered PASS. */
+static void passes_soon(struct world *w)
+{
+	struct pl_client_result r;
+	struct fake_request req;
+
+	for (int ms = 0; ms < 200 && !fake_pending(&w->appliances[0], 0); ms++) {
+		advance(1);
+		no_result(w);
+	}
+	fake_answer(&w->appliances[0], &req, &(struct fake_reply){0});
+	r = run_to_result(w, 0);
+	assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_PASS);
+}
+
 /* This request is over the gateway's share; another may be within it. */
 static void test_busy_makes_its_own_request_wait(void **state)
 {
@@ -111,18 +135,8 @@ static void test_busy_makes_its_own_request_wait(void **state)
 	fake_answer(&w->appliances[0], &req, &(struct fake_reply){0});
 	r = run_to_result(w, 0);
 	assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_PASS);
-	for (int ms = 0; ms < 299; ms++) {
-		advance(1);
-		no_result(w);
-	}
-	assert_false(fake_pending(&w->appliances[0], 0));
-	for (int ms = 0; ms < 200 && !fake_pending(&w->appliances[0], 0); ms++) {
-		advance(1);
-		no_result(w);
-	}
-	fake_answer(&w->appliances[0], &req, &(struct fake_reply){0});
-	r = run_to_result(w, 0);
-	assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_PASS);
+	nothing_for_299_ms(w);
+	passes_soon(w);
 	assert_int_equal(stats_of(w).no_answer, 0);
 	assert_int_equal(stats_of(w).waits, 1);
 }
@@ -152,7 +166,6 @@ static void test_loading_keeps_all_waiting_as_long_as_it_is_told(void **state)
 	struct world *w = *state;
 	struct fake_reply loading = {
 		.codes = {PL_V_LOADING}, .flags = PL_FLAG_LOADING, .retry_after_ms = 300};
-	struct pl_client_result r;
 	struct fake_request req;
 
 	start(w);
@@ -160,20 +173,9 @@ static void test_loading_keeps_all_waiting_as_long_as_it_is_told(void **state)
 	fake_answer(&w->appliances[0], &req, &loading);
 	no_result(w);
 	submit(w, 1, 2); /* a new request has to wait as well */
-	for (int ms = 0; ms < 299; ms++) {
-		advance(1);
-		no_result(w);
-	}
-	assert_false(fake_pending(&w->appliances[0], 0));
-	for (int i = 0; i < 2; i++) {
-		for (int ms = 0; ms < 200 && !fake_pending(&w->appliances[0], 0); ms++) {
-			advance(1);
-			no_result(w);
-		}
-		fake_answer(&w->appliances[0], &req, &(struct fake_reply){0});
-		r = run_to_result(w, 0);
-		assert_int_equal(PL_WIRE_VERDICT_CODE(r.verdicts[0]), PL_V_PASS);
-	}
+	nothing_for_299_ms(w);
+	for (int i = 0; i < 2; i++)
+		passes_soon(w);
 	assert_int_equal(stats_of(w).no_answer, 0);
 	assert_int_equal(stats_of(w).waits, 2);
 }
