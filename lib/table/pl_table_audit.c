@@ -15,7 +15,7 @@ struct walk {
 	const struct pl_map *m;
 	uint64_t live;
 	uint64_t tomb;
-	/* Entries beyond their home, whose home lines have been asked for. */
+	/* Entries beyond their home, to be looked for. */
 	uint32_t cnt;
 	uint64_t id[BATCH];
 	uint64_t slot[BATCH];
@@ -26,6 +26,9 @@ static uint64_t batch_end(struct walk *w)
 {
 	uint64_t bad = PL_TABLE_NO_SLOT;
 
+	/* All their homes first: see group_fetch() in pl_table_write.c. */
+	for (uint32_t k = 0; k < w->cnt; k++)
+		pl_table_prefetch_home(w->m->buckets, w->m->bucket_cnt, w->m->seed, w->id[k]);
 	for (uint32_t k = 0; k < w->cnt; k++)
 		if (pl_map_find(w->m, w->id[k], true) != w->slot[k])
 			bad = w->slot[k];
@@ -61,9 +64,7 @@ static uint64_t audit_bucket(struct walk *w, uint64_t bucket)
 		return pl_table_slot(bucket, 0);
 	for (; beyond != 0; beyond &= beyond - 1) {
 		uint32_t i = (uint32_t)__builtin_ctz(beyond);
-		uint64_t home = pl_table_reduce(pl_table_hash(id[i], w->m->seed), w->m->bucket_cnt);
 
-		pl_prefetch_w(&w->m->buckets[home]);
 		w->id[w->cnt] = id[i];
 		w->slot[w->cnt++] = pl_table_slot(bucket, i);
 		if (w->cnt == BATCH) {
