@@ -7,11 +7,7 @@
  */
 #include "bench_util.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #define BURST 32u
 
@@ -43,32 +39,6 @@ static uint64_t next_random(uint64_t *state)
 static uint64_t below(uint64_t x, uint64_t bound)
 {
 	return (uint64_t)((unsigned __int128)x * bound >> 64);
-}
-
-static void *map_huge(const char *dir, size_t size)
-{
-	char path[4096];
-	void *p;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/bench_memory.%d", dir, getpid());
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (fd < 0)
-		bench_die(path, strerror(errno));
-	unlink(path);
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-	close(fd);
-	return p;
-}
-
-static void *map_small(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	/* Not by luck: the kernel must not make large pages of these. */
-	if (p != MAP_FAILED)
-		madvise(p, size, MADV_NOHUGEPAGE);
-	return p;
 }
 
 /* Each line gets a value of its own, and so a page of its own. */
@@ -124,13 +94,11 @@ int main(int argc, char **argv)
 	size = (size_t)bench_number("SIZE_MB", argv[1], 1, 1u << 20) << 20;
 	reads_cnt = bench_number("READS", argv[3], 1, UINT32_MAX);
 	if (strcmp(argv[2], "-") == 0) {
-		m.words = map_small(size);
+		m.words = bench_map_small(size);
 	} else {
-		m.words = map_huge(argv[2], size);
+		m.words = bench_map_huge(argv[2], size);
 		m.pages = "2M";
 	}
-	if ((void *)m.words == MAP_FAILED)
-		bench_die("mmap", strerror(errno));
 	m.lines_cnt = size / PL_CACHE_LINE;
 	fill(&m);
 	burst_ns(&m, reads_cnt / 4 + 1); /* warm up */

@@ -7,25 +7,23 @@
  * Three questions, each in every round, a figure is the median of the rounds:
  *
  *     reach  so many lines read one after the other, side by side and one in each 4 KB: they differ where
- *            the core has no room to remember so many pages. With 2 MB pages and SIZE_MB of them that is
- *            beyond thousands of lines, unless the hypervisor has them in pieces of 4 KB.
+ *            the core has no room to remember so many pages. The most lie in 32 MB, 16 pages of 2 MB: with
+ *            those the two do not differ, unless the hypervisor has them in pieces of 4 KB.
  *     fetch  random lines fetched 64 ahead: one, two of the same 4 KB, two anywhere. If the second of the
  *            same 4 KB is free, finding the page is what a line costs, not bringing it.
- *     work   one line with so many additions between fetches, in groups of so many fetches, with a swap in
- *            the line or without; in cache (128 lines), and in all of the memory.
+ *     work   one line with so many additions between fetches, in groups of so many fetches, and with one at
+ *            a time also with a swap in the line; in cache (128 lines), and in all of the memory.
  *
- * One JSON object a line on stdout. Timed by the thread's time on its core; with more than one round each
- * measurement waits for a core that no other guest is on.
+ * One JSON object a line on stdout, the last one says how the waiting went: with more than one round each
+ * measurement waits, for a while, for a core that no other guest is on (bench_alone.h). Timed by the
+ * thread's time on its core.
  */
 #include "bench_alone.h"
 #include "bench_util.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #define AHEAD       64u
 #define ROUNDS_MAX  64u
@@ -143,7 +141,7 @@ static double fetch_ns(struct bench *b, enum second second)
 
 /* ---- work ---------------------------------------------------------------------------------- */
 
-/* Four additions a step, which do not wait for each other. */
+/* Four additions a step, each in a chain of its own that waits for no line. */
 static inline __attribute__((always_inline)) void additions(uint64_t sums[4], uint32_t steps)
 {
 #pragma GCC unroll 16
@@ -214,39 +212,8 @@ static double work_ns(struct bench *b, const struct work *w, uint64_t line_cnt)
 
 /* ---- the run ------------------------------------------------------------------------------- */
 
-static void *map_memory(const char *dir, size_t size)
-{
-	char path[4200];
-	void *p;
-	int fd;
-
-	if (strcmp(dir, "-") == 0) {
-		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p == MAP_FAILED)
-			bench_die("SIZE_MB", strerror(errno));
-		/* Not by luck: the kernel must not make large pages of these. */
-		madvise(p, size, MADV_NOHUGEPAGE);
-		return p;
-	}
-	snprintf(path, sizeof(path), "%s/bench_pages.%d", dir, (int)getpid());
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (fd < 0)
-		bench_die(path, strerror(errno));
-	unlink(path);
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (p == MAP_FAILED)
-		bench_die(path, strerror(errno));
-	return p;
-}
-
 static double figures[FIGURES_MAX][ROUNDS_MAX];
 static uint32_t figure_cnt; /* of the round that is on */
-
-static void note(uint32_t round, double ns)
-{
-	figures[figure_cnt++][round] = ns;
-}
 
 static const uint32_t reaches[] = {64, 256, 1024, 4096, 8192};
 static const char *const fetched[] = {"a line", "two of the same 4 KB", "two anywhere"};
@@ -254,26 +221,29 @@ static_assert(2 * PL_ARRAY_CNT(reaches) + PL_ARRAY_CNT(fetched) + 2 * PL_ARRAY_C
 		      FIGURES_MAX,
 	      "each has a place");
 
+/* What is measured next, once a core is ours. */
+#define NOTE(round, ns)                              \
+	do {                                         \
+		bench_alone_wait(alone, 1);          \
+		figures[figure_cnt++][round] = (ns); \
+	} while (0)
+
 static void measure(struct bench *b, struct bench_alone *alone, uint32_t round)
 {
 	figure_cnt = 0;
-	for (uint32_t i = 0; i < PL_ARRAY_CNT(reaches); i++)
-		for (uint32_t apart = 0; apart < 2; apart++) {
-			bench_alone_wait(alone, 1);
-			note(round, reach_ns(b, reaches[i], apart != 0));
-		}
-	for (enum second s = SECOND_NONE; s <= SECOND_ANYWHERE; s++) {
-		bench_alone_wait(alone, 1);
-		note(round, fetch_ns(b, s));
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(reaches); i++) {
+		NOTE(round, reach_ns(b, reaches[i], false));
+		NOTE(round, reach_ns(b, reaches[i], true));
 	}
+	for (enum second s = SECOND_NONE; s <= SECOND_ANYWHERE; s++)
+		NOTE(round, fetch_ns(b, s));
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(works); i++) {
-		bench_alone_wait(alone, 1);
-		note(round, work_ns(b, &works[i], CACHE_LINES));
-		note(round, work_ns(b, &works[i], b->line_cnt));
+		NOTE(round, work_ns(b, &works[i], CACHE_LINES));
+		NOTE(round, work_ns(b, &works[i], b->line_cnt));
 	}
 }
 
-static void print(uint32_t rounds)
+static void print(uint32_t rounds, const struct bench_alone *alone)
 {
 	uint32_t at = 0;
 
@@ -290,6 +260,9 @@ static void print(uint32_t rounds)
 		       "\"cache_ns\": %.3f, \"memory_ns\": %.3f}\n",
 		       works[i].adds, works[i].group, works[i].swap ? "true" : "false",
 		       bench_median(figures[at], rounds), bench_median(figures[at + 1], rounds));
+	printf("{\"what\": \"cores\", \"turns\": %u, \"begun_with_another\": %u, "
+	       "\"waited_s\": %.1f}\n",
+	       figure_cnt * rounds, alone->shared_turns, alone->waited_s);
 }
 
 int main(int argc, char **argv)
@@ -311,12 +284,12 @@ int main(int argc, char **argv)
 	b.other = malloc((b.fetch_cnt + AHEAD) * sizeof(*b.other));
 	if (b.at == NULL || b.other == NULL)
 		bench_die("memory", strerror(errno));
-	b.lines = map_memory(argv[4], size);
+	b.lines = strcmp(argv[4], "-") == 0 ? bench_map_small(size) : bench_map_huge(argv[4], size);
 	/* Each page a page of its own. */
 	for (uint64_t i = 0; i < b.line_cnt; i++)
 		atomic_store_explicit(&b.lines[i].word[0], i, memory_order_relaxed);
 	for (uint32_t round = 0; round < rounds; round++)
 		measure(&b, &alone, round);
-	print(rounds);
+	print(rounds, &alone);
 	return 0;
 }

@@ -4,8 +4,13 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <time.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
 void bench_die(const char *what, const char *why)
@@ -29,6 +34,39 @@ uint64_t bench_number(const char *name, const char *s, uint64_t min, uint64_t ma
 		exit(2);
 	}
 	return v;
+}
+
+void *bench_map_huge(const char *dir, size_t size)
+{
+	char path[4200];
+	struct statfs fs;
+	void *p;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s.%d", dir, program_invocation_short_name, (int)getpid());
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (fd < 0)
+		bench_die(path, strerror(errno));
+	unlink(path);
+	/* On another file system the first store beyond the file's end would be the end. */
+	if (fstatfs(fd, &fs) != 0 || fs.f_type != HUGETLBFS_MAGIC)
+		bench_die(dir, "no hugetlbfs: mount one there, or give - for ordinary pages");
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (p == MAP_FAILED)
+		bench_die(dir, "not enough free hugepages: see /proc/sys/vm/nr_hugepages");
+	close(fd);
+	return p;
+}
+
+void *bench_map_small(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		bench_die("memory", strerror(errno));
+	/* Not by luck: the kernel must not make large pages of these. */
+	madvise(p, size, MADV_NOHUGEPAGE);
+	return p;
 }
 
 double bench_tsc_hz(void)

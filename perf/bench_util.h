@@ -15,6 +15,10 @@ void bench_die(const char *what, const char *why) __attribute__((noreturn));
 uint64_t bench_number(const char *name, const char *s, uint64_t min, uint64_t max);
 /** Cycles of the time-stamp counter a second, measured over 0.1 s. */
 double bench_tsc_hz(void);
+/** size bytes of a new file on the hugetlbfs at dir, or a clear refusal and exit 2. The file has no name. */
+void *bench_map_huge(const char *dir, size_t size);
+/** size bytes of 4 KB pages, whatever the kernel would like better; or exit 2. */
+void *bench_map_small(size_t size);
 /** Sorts v. */
 double bench_median(double *v, uint32_t cnt);
 /** This thread, on that core. */

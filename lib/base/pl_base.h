@@ -46,6 +46,8 @@
 #define PL_DCHECK(c) ((void)sizeof(!(c)))
 #endif
 
+/* Fetches of lines. A function that does nothing else GCC 12 takes for one without effect, and may leave
+ * out its calls: it must be always_inline, or have an empty __asm__ volatile. */
 static inline void pl_prefetch(const void *p)
 {
 	__builtin_prefetch(p, 0, 3);

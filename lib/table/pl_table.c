@@ -47,6 +47,7 @@ void pl_table_prefetch(const struct pl_table_reader *r, const uint64_t *ids, uin
 		for (uint32_t i = 0; i < cnt; i++)
 			pl_table_prefetch_home(m->buckets, m->bucket_cnt, m->seed, ids[i]);
 	}
+	__asm__ volatile(""); /* see pl_prefetch() */
 }
 
 static PL_COLD void find_stale(struct pl_table_reader *r, uint32_t cnt, struct pl_table_hit *hits)
