@@ -497,7 +497,7 @@ int pl_map_put(struct pl_write *w, uint64_t id, uint32_t facts)
 	return rc;
 }
 
-/* The homes of a group, one right after the other: with the 150 instructions of an insert between them,
+/* The homes of a group, one right after the other: with the 500 instructions of an insert between them,
  * pages would be looked for one by one (perf/run pages). always_inline: see pl_prefetch(). */
 static inline __attribute__((always_inline)) void
 group_fetch(const struct pl_map *m, const struct pl_table_entry *entries, size_t cnt)
