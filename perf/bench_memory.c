@@ -28,19 +28,6 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* splitmix64 (Steele et al. 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-	*state += 0x9e3779b97f4a7c15ULL;
-	return pl_mix64(*state);
-}
-
-/* Uniform enough in 0 .. bound - 1 for picking lines (Lemire's multiplication). */
-static uint64_t below(uint64_t x, uint64_t bound)
-{
-	return (uint64_t)((unsigned __int128)x * bound >> 64);
-}
-
 /* Each line gets a value of its own, and so a page of its own. */
 static void fill(struct memory *m)
 {
@@ -55,7 +42,7 @@ static double chase_ns(const struct memory *m, uint64_t reads_cnt)
 	uint64_t start = now_ns();
 
 	for (uint64_t i = 0; i < reads_cnt; i++) {
-		at = below(m->words[at * 8] + next_random(&state), m->lines_cnt);
+		at = bench_below(m->words[at * 8] + bench_random(&state), m->lines_cnt);
 	}
 	USE(at);
 	return (double)(now_ns() - start) / (double)reads_cnt;
@@ -71,7 +58,7 @@ static double burst_ns(const struct memory *m, uint64_t reads_cnt)
 		const uint64_t *lines[BURST];
 
 		for (uint32_t b = 0; b < BURST; b++) {
-			lines[b] = m->words + below(next_random(&state), m->lines_cnt) * 8;
+			lines[b] = m->words + bench_below(bench_random(&state), m->lines_cnt) * 8;
 			pl_prefetch(lines[b]);
 		}
 		for (uint32_t b = 0; b < BURST; b++)

@@ -44,17 +44,9 @@ struct bench {
 	uint64_t rng;
 };
 
-/* splitmix64 (Steele et al. 2014). */
-static uint64_t next_random(struct bench *b)
-{
-	b->rng += 0x9e3779b97f4a7c15ULL;
-	return pl_mix64(b->rng);
-}
-
-/* Uniform enough in 0 .. bound - 1 for picking lines (Lemire's multiplication). */
 static uint32_t below(struct bench *b, uint64_t bound)
 {
-	return (uint32_t)((unsigned __int128)next_random(b) * bound >> 64);
+	return (uint32_t)bench_below(bench_random(&b->rng), bound);
 }
 
 static double cpu_ns(void)

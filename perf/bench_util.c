@@ -53,7 +53,9 @@ void *bench_map_huge(const char *dir, size_t size)
 		bench_die(dir, "no hugetlbfs: mount one there, or give - for ordinary pages");
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
 	if (p == MAP_FAILED)
-		bench_die(dir, "not enough free hugepages: see /proc/sys/vm/nr_hugepages");
+		bench_die(dir, errno == ENOMEM ? "not enough free hugepages: see "
+						 "/proc/sys/vm/nr_hugepages"
+					       : strerror(errno));
 	close(fd);
 	return p;
 }

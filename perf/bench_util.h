@@ -19,6 +19,17 @@ double bench_tsc_hz(void);
 void *bench_map_huge(const char *dir, size_t size);
 /** size bytes of 4 KB pages, whatever the kernel would like better; or exit 2. */
 void *bench_map_small(size_t size);
+/** splitmix64 (Steele et al. 2014). */
+static inline uint64_t bench_random(uint64_t *state)
+{
+	*state += 0x9e3779b97f4a7c15ULL;
+	return pl_mix64(*state);
+}
+/** Uniform enough in 0 .. bound - 1 for picking lines (Lemire's multiplication). */
+static inline uint64_t bench_below(uint64_t x, uint64_t bound)
+{
+	return (uint64_t)((unsigned __int128)x * bound >> 64);
+}
 /** Sorts v. */
 double bench_median(double *v, uint32_t cnt);
 /** This thread, on that core. */

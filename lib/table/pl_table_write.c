@@ -503,7 +503,7 @@ static inline __attribute__((always_inline)) void
 group_fetch(const struct pl_map *m, const struct pl_table_entry *entries, size_t cnt)
 {
 	for (size_t i = 0; i < cnt && i < PUT_GROUP; i++)
-		pl_prefetch_w(&m->buckets[home_of(m, entries[i].id)]);
+		pl_table_prefetch_home(m->buckets, m->bucket_cnt, m->seed, entries[i].id);
 }
 
 int pl_map_put_many(struct pl_write *w, const struct pl_table_entry *entries, size_t cnt,
