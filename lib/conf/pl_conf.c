@@ -39,13 +39,12 @@ static void cut_comment(char *s)
 		}
 }
 
-static bool is_name(const char *s)
+bool pl_conf_is_name(const char *s, size_t size_max)
 {
 	size_t size = strlen(s);
 
-	if (size == 0 || size > PL_CONF_NAME_SIZE_MAX)
-		return false;
-	return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
+	return size > 0 && size <= size_max &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
 }
 
 static struct pl_conf_section *section_add(struct pl_conf *c, const char *name, const char *arg,
@@ -92,7 +91,7 @@ static void parse_section(struct pl_conf *c, char *s, uint32_t line)
 		arg = trim(arg);
 	}
 	added = section_add(c, name, arg, line);
-	if (!is_name(name) || strlen(arg) > PL_CONF_NAME_SIZE_MAX ||
+	if (!pl_conf_is_name(name, PL_CONF_NAME_SIZE_MAX) || strlen(arg) > PL_CONF_NAME_SIZE_MAX ||
 	    arg[strcspn(arg, " \t[")] != '\0') {
 		pl_conf_error_line(
 			c, line,
@@ -129,7 +128,7 @@ static void parse_item(struct pl_conf *c, char *s, uint32_t line)
 	*equals = '\0';
 	key = trim(key);
 	value = trim(equals + 1);
-	if (!is_name(key)) {
+	if (!pl_conf_is_name(key, PL_CONF_NAME_SIZE_MAX)) {
 		pl_conf_error_line(c, line,
 				   "a key has 1 to %u small letters, digits and '-', then '='",
 				   PL_CONF_NAME_SIZE_MAX);

@@ -122,6 +122,9 @@ void pl_conf_path(struct pl_conf *c, struct pl_conf_section *s, const char *key,
  */
 bool pl_conf_word_next(const char **at, char *out, size_t out_size);
 
+/** Is it 1 to size_max small letters, digits and '-'? */
+bool pl_conf_is_name(const char *s, size_t size_max);
+
 /** A decimal number without sign, all of s. @return false for anything else or beyond 64 bits. */
 bool pl_conf_parse_number(const char *s, uint64_t *out);
 

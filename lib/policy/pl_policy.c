@@ -93,14 +93,6 @@ static struct pl_policy_rule get_rule(struct pl_conf *c, struct pl_conf_section 
 	return r;
 }
 
-static bool is_name(const char *s)
-{
-	size_t size = strlen(s);
-
-	return size > 0 && size < PL_POLICY_NAME_SIZE &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
-}
-
 static void read_profile(struct reader *rd, struct pl_conf_section *s)
 {
 	struct pl_conf *c = rd->c;
@@ -109,7 +101,7 @@ static void read_profile(struct reader *rd, struct pl_conf_section *s)
 	struct pl_conf_item *other = pl_conf_find(c, s, "other");
 	bool rejects_others = other != NULL && strcmp(other->value, "reject") == 0;
 
-	if (!is_name(s->arg))
+	if (!pl_conf_is_name(s->arg, PL_POLICY_NAME_SIZE - 1))
 		pl_conf_error(c, s, NULL,
 			      "a profile's name has 1 to %u small letters, digits and '-'",
 			      PL_POLICY_NAME_SIZE - 1);
@@ -207,7 +199,7 @@ static void read_class_name(struct reader *rd, struct pl_conf_section *s, uint32
 
 	if (item == NULL)
 		return;
-	if (!is_name(item->value)) {
+	if (!pl_conf_is_name(item->value, PL_POLICY_NAME_SIZE - 1)) {
 		pl_conf_error(rd->c, s, item, "has 1 to %u small letters, digits and '-'",
 			      PL_POLICY_NAME_SIZE - 1);
 		return;
