@@ -13,49 +13,50 @@
 #define INTERVAL_CNT_MAX 100000 /* 2 KB each while the JSON is made */
 
 /* O(id, name, takes an argument) */
-#define OPTIONS(O)                       \
-	O(SOCKETS, "sockets", 1)         \
-	O(DEVICE, "device", 1)           \
-	O(DST_IP, "dst-ip", 1)           \
-	O(SRC_IP, "src-ip", 1)           \
-	O(DST_MAC, "dst-mac", 1)         \
-	O(VLAN, "vlan", 1)               \
-	O(PORT, "port", 1)               \
-	O(SRC_PORT, "src-port", 1)       \
-	O(FLOWS, "flows", 1)             \
-	O(ECHO, "echo", 0)               \
-	O(TELEMETRY, "telemetry", 1)     \
-	O(KEY, "key", 1)                 \
-	O(KEY_DIR, "key-dir", 1)         \
-	O(STATE_DIR, "state-dir", 1)     \
-	O(TOKEN_KEYS, "token-keys", 1)   \
-	O(POLICY, "policy", 1)           \
-	O(TIME_ZONE, "time-zone", 1)     \
-	O(DOSES, "doses", 1)             \
-	O(SEED, "seed", 1)               \
-	O(CERTS, "certs", 1)             \
-	O(AS_OF_DAY, "as-of", 1)         \
-	O(KEY_EPOCH, "key-epoch", 1)     \
-	O(VENUE_CLASS, "venue-class", 1) \
-	O(PART, "part", 1)               \
-	O(AWAIT, "await", 1)             \
-	O(MIX, "mix", 1)                 \
-	O(SCANS, "scans", 1)             \
-	O(POOL, "pool", 1)               \
-	O(FRESH, "fresh", 0)             \
-	O(GARBAGE, "garbage", 1)         \
-	O(SURGE, "surge", 1)             \
-	O(REFRESH_MS, "refresh-ms", 1)   \
-	O(RATE, "rate", 1)               \
-	O(LOSSY, "lossy", 0)             \
-	O(OUTSTANDING, "outstanding", 1) \
-	O(SECONDS, "seconds", 1)         \
-	O(WARMUP, "warmup", 1)           \
-	O(INTERVAL, "interval", 1)       \
-	O(CHECK_SHARE, "check-share", 1) \
-	O(SEAL, "seal", 1)               \
-	O(JSON, "json", 0)               \
-	O(HELP, "help", 0)               \
+#define OPTIONS(O)                             \
+	O(SOCKETS, "sockets", 1)               \
+	O(DEVICE, "device", 1)                 \
+	O(DST_IP, "dst-ip", 1)                 \
+	O(SRC_IP, "src-ip", 1)                 \
+	O(DST_MAC, "dst-mac", 1)               \
+	O(VLAN, "vlan", 1)                     \
+	O(PORT, "port", 1)                     \
+	O(SRC_PORT, "src-port", 1)             \
+	O(FLOWS, "flows", 1)                   \
+	O(ECHO, "echo", 0)                     \
+	O(TELEMETRY, "telemetry", 1)           \
+	O(KEY, "key", 1)                       \
+	O(KEY_DIR, "key-dir", 1)               \
+	O(STATE_DIR, "state-dir", 1)           \
+	O(TOKEN_KEYS, "token-keys", 1)         \
+	O(POLICY, "policy", 1)                 \
+	O(TIME_ZONE, "time-zone", 1)           \
+	O(DOSES, "doses", 1)                   \
+	O(SEED, "seed", 1)                     \
+	O(CERTS, "certs", 1)                   \
+	O(AS_OF_DAY, "as-of", 1)               \
+	O(KEY_EPOCH, "key-epoch", 1)           \
+	O(VENUE_CLASS, "venue-class", 1)       \
+	O(PART, "part", 1)                     \
+	O(AWAIT, "await", 1)                   \
+	O(MIX, "mix", 1)                       \
+	O(SCANS, "scans", 1)                   \
+	O(POOL, "pool", 1)                     \
+	O(FRESH, "fresh", 0)                   \
+	O(GARBAGE, "garbage", 1)               \
+	O(SURGE, "surge", 1)                   \
+	O(SURGE_GATEWAYS, "surge-gateways", 1) \
+	O(REFRESH_MS, "refresh-ms", 1)         \
+	O(RATE, "rate", 1)                     \
+	O(LOSSY, "lossy", 0)                   \
+	O(OUTSTANDING, "outstanding", 1)       \
+	O(SECONDS, "seconds", 1)               \
+	O(WARMUP, "warmup", 1)                 \
+	O(INTERVAL, "interval", 1)             \
+	O(CHECK_SHARE, "check-share", 1)       \
+	O(SEAL, "seal", 1)                     \
+	O(JSON, "json", 0)                     \
+	O(HELP, "help", 0)                     \
 	O(VERSION, "version", 0)
 
 enum option_id {
@@ -283,6 +284,8 @@ static const char *parse_what(struct load_args *a, int opt, const char *v, char 
 	case OPT_SURGE:
 		return to_real(v, 0.001, 0.999, &a->surge_share) ? NULL
 								 : "want a share, 0.001 .. 0.999";
+	case OPT_SURGE_GATEWAYS:
+		return to_u32(v, 1, 4095, &a->surge_gateways) ? NULL : "want 1 .. 4095";
 	case OPT_REFRESH_MS:
 		return to_u32(v, 100, 3000, &a->refresh_ms) ? NULL : "want 100 .. 3000";
 	case OPT_RATE:
@@ -344,6 +347,10 @@ static int check(struct load_args *a, bool dst_given, bool src_given, bool src_i
 		return usage("--surge",
 			     "needs --key-dir with two gateways or more, and goes without "
 			     "--echo and --check-share");
+	if (a->surge_gateways != 0 && a->surge_share == 0)
+		return usage("--surge-gateways", "needs --surge");
+	if (a->surge_gateways == 0)
+		a->surge_gateways = 1;
 	if (a->lossy && a->rate == 0)
 		return usage("--lossy", "needs --rate: in a closed loop nothing is sent too fast");
 	if (a->token_key_dir == NULL)

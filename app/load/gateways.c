@@ -20,11 +20,18 @@ static int make_key(const struct pl_seal *seal, const struct pl_key *key, enum p
 	return rc;
 }
 
-static bool is_newest(const struct pl_keys *keys, uint32_t at)
+static int compare_keys(const void *a, const void *b)
+{
+	uint32_t x = (*(const struct pl_key *const *)a)->gateway_id;
+	uint32_t y = (*(const struct pl_key *const *)b)->gateway_id;
+
+	return (x > y) - (x < y);
+}
+
+static bool is_newest(const struct pl_keys *keys, const struct pl_key *key)
 {
 	for (uint32_t i = 0; i < keys->cnt; i++)
-		if (keys->key[i].gateway_id == keys->key[at].gateway_id &&
-		    keys->key[i].epoch > keys->key[at].epoch)
+		if (keys->key[i].gateway_id == key->gateway_id && keys->key[i].epoch > key->epoch)
 			return false;
 	return true;
 }
@@ -57,8 +64,6 @@ static int add(struct gateways *g, const struct load_args *args, const struct pl
 		return rc;
 	while (g->by_id[slot] != 0)
 		slot = (slot + 1) & (GATEWAYS_SLOTS - 1);
-	if (gw->id < g->all[g->lowest].id)
-		g->lowest = g->cnt;
 	g->by_id[slot] = (uint16_t)++g->cnt;
 	return 0;
 }
@@ -66,6 +71,7 @@ static int add(struct gateways *g, const struct load_args *args, const struct pl
 int gateways_open(struct gateways *g, const struct load_args *args, const struct pl_seal *seal,
 		  uint64_t counters_each, char *error, size_t error_size)
 {
+	const struct pl_key **by_id; /* the keys themselves stay where they are locked */
 	struct pl_keys *keys;
 	int rc;
 
@@ -77,24 +83,30 @@ int gateways_open(struct gateways *g, const struct load_args *args, const struct
 	if (rc != 0)
 		return rc;
 	g->all = calloc(GATEWAYS_MAX, sizeof(*g->all));
-	if (g->all == NULL) {
+	by_id = calloc((size_t)keys->cnt + 1, sizeof(const struct pl_key *));
+	if (g->all == NULL || by_id == NULL) {
 		snprintf(error, error_size, "out of memory");
 		rc = -ENOMEM;
 	}
+	for (uint32_t i = 0; i < keys->cnt && rc == 0; i++)
+		by_id[i] = &keys->key[i];
+	if (rc == 0)
+		qsort(by_id, keys->cnt, sizeof(const struct pl_key *), compare_keys);
 	for (uint32_t i = 0; i < keys->cnt && rc == 0; i++) {
-		if (!is_newest(keys, i))
+		if (!is_newest(keys, by_id[i]))
 			continue;
 		if (g->cnt == GATEWAYS_MAX) {
 			snprintf(error, error_size, "more than %u gateways", GATEWAYS_MAX);
 			rc = -E2BIG;
 			break;
 		}
-		rc = add(g, args, seal, &keys->key[i], counters_each, error, error_size);
+		rc = add(g, args, seal, by_id[i], counters_each, error, error_size);
 	}
 	if (rc == 0 && g->cnt == 0) {
 		snprintf(error, error_size, "%s: no gateway keys (*.key)", args->key_dir);
 		rc = -ENOENT;
 	}
+	free(by_id);
 	pl_keys_free(keys);
 	if (rc != 0)
 		gateways_close(g);

@@ -21,9 +21,8 @@ struct gateway {
 };
 
 struct gateways {
-	struct gateway *all;
+	struct gateway *all; /* by id */
 	uint32_t cnt;
-	uint32_t lowest;                /* index of the lowest id */
 	uint16_t by_id[GATEWAYS_SLOTS]; /* index + 1; 0: empty; linear probing */
 };
 

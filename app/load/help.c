@@ -85,6 +85,8 @@ static const char after_mix[] =
 	"                         lowest id, 0.001 .. 0.999; the others take turns in the rest.\n"
 	"                         It and the others are then told of apart, too. Goes without\n"
 	"                         --echo and --check-share. retry_after_ms is not obeyed\n"
+	"    --surge-gateways N   with --surge: it is the N gateways' with the lowest ids, in "
+	"turns (1)\n"
 	"    --seal ENGINE        auto, ipsec-mb or libsodium (auto)\n"
 	"\n"
 	"HOW FAST, HOW LONG\n"

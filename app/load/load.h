@@ -57,7 +57,8 @@ struct load_args {
 	uint32_t pool_cnt; /* datagrams; 0: by itself */
 	bool fresh;
 	double garbage_share;
-	double surge_share; /* of what is sent is one gateway's; 0: all take turns */
+	double surge_share;      /* of what is sent is some gateways'; 0: all take turns */
+	uint32_t surge_gateways; /* how many */
 	uint32_t refresh_ms;
 	/* How fast, how long. */
 	double rate;          /* datagrams a second; 0: closed loop */
@@ -99,7 +100,7 @@ int load_args_separator(int argc, char **argv);
 	C(old_answered, "of these, answered as they must be: stale_request")    \
 	C(old_wrong, "of these, answered otherwise")
 
-/* Of --surge: the one, and the rest. */
+/* Of --surge: those who surge, and the rest. */
 enum load_side { LOAD_SURGING, LOAD_OTHERS, LOAD_SIDE_CNT };
 
 struct load_side_stats {

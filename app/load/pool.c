@@ -187,21 +187,18 @@ void pool_refresh(struct pool *p, uint64_t now_tsc)
 		pool_build(p, idxs, cnt, now_tsc);
 }
 
-/* Whose a slot is. With a surge the one's are spread over the pool by chance: no rhythm of the link
+/* Whose a slot is. With a surge those who surge are spread over the pool by chance: no rhythm of the link
  * is to favour the others. */
 static uint16_t plan_gateway(struct pool *p, const struct load_args *args, uint32_t idx)
 {
 	const struct gateways *g = p->gateways;
-	uint32_t other;
+	uint32_t surging = args->surge_gateways;
 
 	if (args->surge_share == 0)
 		return (uint16_t)(idx % g->cnt);
-	if ((double)(pl_mix64(idx) >> 11) < args->surge_share * 0x1p53) {
-		p->surge_cnt++;
-		return (uint16_t)g->lowest;
-	}
-	other = (idx - p->surge_cnt) % (g->cnt - 1);
-	return (uint16_t)(other + (other >= g->lowest));
+	if ((double)(pl_mix64(idx) >> 11) < args->surge_share * 0x1p53)
+		return (uint16_t)(p->surge_cnt++ % surging);
+	return (uint16_t)(surging + (idx - p->surge_cnt) % (g->cnt - surging));
 }
 
 static int plan_slots(struct pool *p, const struct load_args *args, char *error, size_t error_size)
@@ -330,10 +327,11 @@ int pool_open(struct pool *p, const struct load_args *args, char *error, size_t 
 			 p->cnt);
 		return -ENOMEM;
 	}
-	if (args->surge_share > 0 && p->gateways->cnt < 2) {
+	if (args->surge_share > 0 && p->gateways->cnt <= args->surge_gateways) {
 		snprintf(error, error_size,
-			 "--surge: %s has the keys of one gateway alone: add another's",
-			 args->key_dir);
+			 "--surge: %s has the keys of %u gateway(s), and %u surge(s): add "
+			 "another's",
+			 args->key_dir, p->gateways->cnt, args->surge_gateways);
 		return -EINVAL;
 	}
 	if (p->await.cnt > places / 2) {

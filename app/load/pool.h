@@ -57,7 +57,7 @@ struct pool {
 	struct garbage *garbage;
 	uint64_t old_counter; /* of the first old datagram; they have consecutive ones */
 	uint32_t old_cnt;
-	uint32_t surge_cnt;        /* slots of --surge's gateway */
+	uint32_t surge_cnt;        /* slots of --surge's gateways */
 	uint32_t refresh_at;       /* slot that the background walk looks at next */
 	uint64_t refresh_tsc;      /* the walk's period */
 	uint64_t refresh_step_tsc; /* from one slot to the next */

@@ -112,7 +112,7 @@ static void one_reply(struct reply *r, const uint8_t *data, uint32_t size, uint6
 	}
 	if (PL_LIKELY(s->sent_tsc >= r->measure_tsc)) {
 		st->answered++;
-		if (PL_UNLIKELY(r->surging))
+		if (PL_UNLIKELY(r->surging != 0))
 			note_side(reply_side(r, s), &head, now_tsc - s->sent_tsc);
 		st->states[data[2] & 3]++;
 		latency_add(&st->latency, now_tsc - s->sent_tsc);

@@ -17,16 +17,14 @@ struct reply {
 	uint64_t rng;
 	uint64_t measure_tsc; /* datagrams due before this are not counted */
 	bool echo;            /* replies are our own requests */
-	bool surging;         /* --surge */
+	uint32_t surging;     /* gateways, the first so many; 0: no --surge */
 	uint64_t replied;     /* all replies to datagrams of the pool, ever */
 };
 
 /** Whose a slot's datagram is, with --surge. */
 static inline struct load_side_stats *reply_side(const struct reply *r, const struct slot *s)
 {
-	bool is_surging = s->gateway == r->pool->gateways->lowest;
-
-	return &r->stats->sides[is_surging ? LOAD_SURGING : LOAD_OTHERS];
+	return &r->stats->sides[s->gateway < r->surging ? LOAD_SURGING : LOAD_OTHERS];
 }
 
 /** Take a burst of replies; payloads are opened in place. */

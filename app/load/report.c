@@ -229,11 +229,15 @@ static json_t *appliance_object(const struct run_result *r, const struct figures
 		"stalled_tsc", (json_int_t)r->appliance.stalled_tsc);
 }
 
-static json_t *surge_object(const struct pool *pool, const struct load_stats *st)
+static json_t *surge_object(const struct load_args *args, const struct pool *pool,
+			    const struct load_stats *st)
 {
-	json_t *j = json_pack("{s:f, s:I}", "share", ratio(pool->surge_cnt, pool->cnt), "gateway",
-			      (json_int_t)pool->gateways->all[pool->gateways->lowest].id);
+	json_t *ids = json_array();
+	json_t *j = json_pack("{s:f, s:o}", "share", ratio(pool->surge_cnt, pool->cnt), "gateways",
+			      ids);
 
+	for (uint32_t i = 0; i < args->surge_gateways; i++)
+		json_array_append_new(ids, json_integer((json_int_t)pool->gateways->all[i].id));
 	for (uint32_t i = 0; i < LOAD_SIDE_CNT; i++) {
 		const struct load_side_stats *s = &st->sides[i];
 		double us[LATENCY_QUANTILE_CNT];
@@ -296,7 +300,7 @@ static void print_json(const struct load_args *args, const struct pool *pool,
 	if (args->await_path != NULL)
 		json_object_set_new(j, "await", await_object(&pool->await));
 	if (args->surge_share > 0)
-		json_object_set_new(j, "surge", surge_object(pool, st));
+		json_object_set_new(j, "surge", surge_object(args, pool, st));
 	if (args->interval_ms != 0)
 		json_object_set_new(j, "intervals", intervals_list(&r->intervals));
 	json_object_set_new(j, "load_busy_share", json_real(r->load_busy));

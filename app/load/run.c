@@ -150,7 +150,7 @@ static void note_sent(struct run *r, const struct pick *pick, bool taken)
 	r->cursor = (r->cursor + 1) & (r->pool->cnt - 1);
 	r->sent++;
 	r->stats->sent++;
-	if (PL_UNLIKELY(r->reply.surging))
+	if (PL_UNLIKELY(r->reply.surging != 0))
 		reply_side(&r->reply, &r->pool->slots[pick->idx])->sent++;
 	r->pool->slots[pick->idx].sent_tsc = taken ? pick->due_tsc : 0;
 }
@@ -289,7 +289,7 @@ int run_load(struct pool *pool, const struct load_args *args, struct run_result 
 		.stats = &out->stats,
 		.intervals = &out->intervals,
 		.echo = args->echo,
-		.surging = args->surge_share > 0,
+		.surging = args->surge_share > 0 ? args->surge_gateways : 0,
 		.check_below = (uint64_t)(args->check_share * 4294967296.0),
 		.rng = load_tsc(),
 		.measure_tsc = load_tsc(),
