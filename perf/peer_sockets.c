@@ -104,6 +104,7 @@ static void gateways_make(struct server *s)
 		bench_die("gateway keys", strerror(ENOMEM));
 	for (uint32_t i = 0; i < keys->cnt; i++) {
 		confs[i].id = keys->key[i].gateway_id;
+		confs[i].platform = 0;
 		confs[i].epoch = keys->key[i].epoch;
 		memcpy(confs[i].root, keys->key[i].bytes, sizeof(confs[i].root));
 	}

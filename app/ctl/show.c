@@ -128,6 +128,8 @@ static void gateway_row(const json_t *g, uint64_t now_ms)
 		       pl_cli_span_text(now_ms > seen_ms ? (now_ms - seen_ms) / 1000 : 0, text));
 	if (pl_cli_u64(g, "limited_by") != 0)
 		printf(", limited by %" PRIu64 " queue(s)", pl_cli_u64(g, "limited_by"));
+	if (*pl_cli_str(g, "platform") != '\0')
+		printf(", of %s", pl_cli_str(g, "platform"));
 	printf("\n");
 }
 

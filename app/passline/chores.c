@@ -57,9 +57,10 @@ static void gateways_publish(struct pl_worker *w)
 			atomic_store_explicit(&w->pub_gateways[w->gateway_cursor][i], words[i],
 					      memory_order_relaxed);
 		/* relaxed: as above. */
-		atomic_store_explicit(&w->pub_limited[w->gateway_cursor],
-				      pl_verify_is_limited(w->verify, w->gateway_cursor),
-				      memory_order_relaxed);
+		atomic_store_explicit(
+			&w->pub_limited[w->gateway_cursor],
+			pl_verify_is_limited(w->verify, &w->view->view, w->gateway_cursor),
+			memory_order_relaxed);
 		w->gateway_cursor++;
 	}
 }
@@ -122,9 +123,9 @@ bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
 	/* relaxed: control reads it to know when to reserve more; late is early enough. */
 	atomic_store_explicit(&w->pub_nonce_next, pl_verify_nonce_next(w->verify),
 			      memory_order_relaxed);
-	gateways_publish(w);
 	pl_verify_shed_renew(w->verify, &w->view->view, now_tsc,
 			     pl_clock_wall_ns(&w->clock, now_tsc) / 1000000);
+	gateways_publish(w);
 	/* relaxed: shown to humans. */
 	atomic_store_explicit(&w->pub_limited_cnt, pl_verify_limited_cnt(w->verify),
 			      memory_order_relaxed);

@@ -116,6 +116,24 @@ static void check_epochs(struct complaints *cs, const struct pl_keys *gateways, 
 	free(id);
 }
 
+/* A platform without a gateway holds, as keys may come later; but a number may be mistyped. */
+static void look_at_platforms(const struct pl_config *c)
+{
+	bool has_gateway[PL_SITE_PLATFORMS_MAX] = {false};
+
+	for (uint32_t i = 0; i < c->gateways->cnt; i++) {
+		int32_t platform = pl_site_platform_of(&c->site, c->gateways->key[i].gateway_id);
+
+		if (platform >= 0)
+			has_gateway[platform] = true;
+	}
+	for (uint32_t i = 0; i < c->site.platform_cnt; i++)
+		if (!has_gateway[i])
+			pl_say("[platform %s]: none of its gateways has a key in %s: are the "
+			       "numbers right?",
+			       c->site.platforms[i], c->site.gateway_dir);
+}
+
 /* What a file lacks, and which key of the configuration names it. */
 static void complain_key(struct complaints *c, const char *key, const char *what)
 {
@@ -157,6 +175,7 @@ static void load_keys(struct pl_config *c, struct complaints *cs)
 		complain(cs, what);
 	} else {
 		check_epochs(cs, c->gateways, c->site.gateway_dir);
+		look_at_platforms(c);
 	}
 }
 

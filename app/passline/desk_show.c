@@ -176,7 +176,19 @@ int pl_desk_policy(void *ctx, struct pl_ctl_call *call)
 	return 0;
 }
 
-static json_t *gateway_json(const struct pl_app *app, uint32_t idx)
+static json_t *platform_json(struct pl_app *app, uint32_t gateway_id)
+{
+	json_t *name;
+	int32_t platform;
+
+	pl_app_config_lock(app);
+	platform = pl_site_platform_of(&app->config.site, gateway_id);
+	name = platform >= 0 ? json_string(app->config.site.platforms[platform]) : json_null();
+	pl_app_config_unlock(app);
+	return name;
+}
+
+static json_t *gateway_json(struct pl_app *app, uint32_t idx)
 {
 	struct pl_gateway_counters c;
 	uint32_t limited_by;
@@ -184,13 +196,13 @@ static json_t *gateway_json(const struct pl_app *app, uint32_t idx)
 	uint32_t id = atomic_load_explicit(&app->gateway_ids[idx], memory_order_relaxed);
 
 	limited_by = pl_app_gateway_counters(app, idx, &c);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
-			 pl_desk_number(id), "datagrams", pl_desk_number(c.datagrams), "scans",
-			 pl_desk_number(pl_gateway_scans(&c)), "pass", pl_desk_number(c.pass),
-			 "deny", pl_desk_number(c.deny), "unknown", pl_desk_number(c.unknown),
-			 "retries", pl_desk_number(c.retries), "errors", pl_desk_number(c.errors),
-			 "busy", pl_desk_number(c.busy), "limited_by", pl_desk_number(limited_by),
-			 "seen_ms", pl_desk_number(c.seen_ms));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
+			 pl_desk_number(id), "platform", platform_json(app, id), "datagrams",
+			 pl_desk_number(c.datagrams), "scans", pl_desk_number(pl_gateway_scans(&c)),
+			 "pass", pl_desk_number(c.pass), "deny", pl_desk_number(c.deny), "unknown",
+			 pl_desk_number(c.unknown), "retries", pl_desk_number(c.retries), "errors",
+			 pl_desk_number(c.errors), "busy", pl_desk_number(c.busy), "limited_by",
+			 pl_desk_number(limited_by), "seen_ms", pl_desk_number(c.seen_ms));
 }
 
 static int gateway_one(struct pl_app *app, struct pl_ctl_call *call, uint32_t cnt, uint32_t id)

@@ -135,7 +135,7 @@ static int queue_answer(struct pl_app *app, const char *params, struct rte_tel_d
 	rte_tel_data_add_dict_u64(d, "port_queue", w->queue);
 	rte_tel_data_add_dict_u64(d, "lcore", w->lcore_id);
 	/* relaxed: shown to humans. */
-	rte_tel_data_add_dict_u64(d, "limited_gateways",
+	rte_tel_data_add_dict_u64(d, "limited_platforms",
 				  atomic_load_explicit(&w->pub_limited_cnt, memory_order_relaxed));
 	counters_add(d, &one);
 	cycles_add(d, &one);

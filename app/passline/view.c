@@ -57,6 +57,8 @@ static int gateways_make(struct pl_app_view *v, const struct pl_gateway_set *pre
 	if (confs != NULL) {
 		for (uint32_t i = 0; i < cnt; i++) {
 			confs[i].id = c->gateways->key[i].gateway_id;
+			confs[i].platform =
+				(uint32_t)(pl_site_platform_of(&c->site, confs[i].id) + 1);
 			confs[i].epoch = c->gateways->key[i].epoch;
 			memcpy(confs[i].root, c->gateways->key[i].bytes, PL_SEAL_KEY_SIZE);
 		}

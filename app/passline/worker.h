@@ -105,7 +105,7 @@ struct pl_worker {
 	struct pl_counters_pub pub PL_SHARED(worker, ctrl);
 	_Atomic uint64_t pub_version PL_SHARED(worker, ctrl); /* odd while pub is being written */
 	_Atomic uint64_t pub_nonce_next PL_SHARED(worker, ctrl);
-	_Atomic uint32_t pub_limited_cnt PL_SHARED(worker, ctrl); /* gateways: pl_shed.h */
+	_Atomic uint32_t pub_limited_cnt PL_SHARED(worker, ctrl); /* platforms: pl_shed.h */
 	_Atomic uint64_t pub_gateways[PL_GATEWAY_MAX][PL_GATEWAY_WORDS] PL_SHARED(worker, ctrl);
 	_Atomic bool pub_limited[PL_GATEWAY_MAX] PL_SHARED(worker, ctrl); /* pl_shed.h */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "site/pl_site.h"
+#include "site/pl_site_pvt.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -7,7 +7,6 @@
 #include <netdb.h>
 
 #include "clock/pl_clock.h"
-#include "conf/pl_conf.h"
 #include "intake/pl_intake.h"
 #include "table/pl_table.h"
 #include "wire/pl_wire.h"
@@ -399,6 +398,7 @@ static int site_of(struct pl_conf *c, struct pl_site *out, char *error, size_t e
 	read_control(c, out);
 	read_limits_and_clock(c, out);
 	read_worker(c, out);
+	pl_site_read_platforms(c, out);
 	rc = pl_conf_finish(c, error, error_size);
 	pl_conf_free(c);
 	return rc;

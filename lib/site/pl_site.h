@@ -18,6 +18,9 @@
 #define PL_SITE_QUEUES_MAX       30u
 #define PL_SITE_APPLIANCE_ID_MAX ((1u << 24) - 1)
 #define PL_SITE_NAME_SIZE        64u
+#define PL_SITE_PLATFORMS_MAX    256u
+#define PL_SITE_PLATFORM_SIZE    32u   /* of its name, with the NUL */
+#define PL_SITE_SPANS_MAX        1024u /* of all platforms together */
 #define PL_SITE_PATH_SIZE        1024u /* with its NUL */
 #define PL_SITE_FEED_PORT        4718u /* TCP, where segments are pushed to */
 #define PL_SITE_ERROR_SIZE       8192u /* room for every error that one file is told at once */
@@ -31,6 +34,13 @@ struct pl_site_port {
 	/* Addresses, VLAN and UDP port. The MAC and the link-local IPv6 address are the device's:
 	 * zero here, filled in by who opens the port (room for the latter is kept). */
 	struct pl_net_if net;
+};
+
+/** Gateways of one platform, by their numbers; both ends included. */
+struct pl_site_span {
+	uint32_t first;
+	uint32_t last;
+	uint32_t platform; /* index in platforms */
 };
 
 enum pl_site_memory {
@@ -90,7 +100,13 @@ struct pl_site {
 	/* [limits] */
 	uint32_t request_age_ms_max;
 	uint16_t retry_after_ms;
-	bool shed; /* limit gateways that take more than their share while a worker cannot keep up */
+	bool shed; /* limit who takes more than their share while a worker cannot keep up */
+
+	/* [platform NAME], in the file's order: gateways with one share together */
+	uint32_t platform_cnt;
+	uint32_t span_cnt;
+	char platforms[PL_SITE_PLATFORMS_MAX][PL_SITE_PLATFORM_SIZE];
+	struct pl_site_span spans[PL_SITE_SPANS_MAX]; /* by first; none overlaps another */
 
 	/* [clock] */
 	bool need_synchronised;
@@ -120,6 +136,9 @@ PL_MUST_USE int pl_site_load(const char *path, struct pl_site *out, char *error,
 /** The same from bytes; path serves messages and relative paths only. text needs no NUL. */
 PL_MUST_USE int pl_site_parse(const char *path, const char *text, size_t size, struct pl_site *out,
 			      char *error, size_t error_size);
+
+/** The platform of a gateway, as an index in platforms, or -1: of none. */
+int32_t pl_site_platform_of(const struct pl_site *s, uint32_t gateway_id);
 
 /**
  * What differs between the site that runs and one that was read again, of all that a running

@@ -15,9 +15,17 @@ struct slot {
 
 struct pl_gateway_set {
 	struct slot *slots;
-	uint32_t *ids; /* by idx */
+	uint32_t *ids;    /* by idx */
+	uint32_t *shares; /* by idx */
 	uint64_t slot_mask;
 	uint32_t id_cnt;
+	uint32_t share_serial;
+};
+
+/* A key's gateway, and the platform that it is of. */
+struct member {
+	uint32_t platform; /* 0: none */
+	uint32_t idx;
 };
 
 static uint64_t key_of(uint32_t id, uint8_t epoch)
@@ -98,9 +106,34 @@ static struct pl_gateway *slot_take(struct pl_gateway_set *set, uint64_t key)
 	return &set->slots[at].gateway;
 }
 
+static int platform_cmp(const void *pa, const void *pb)
+{
+	const struct member *a = pa, *b = pb;
+
+	if (a->platform != b->platform)
+		return a->platform < b->platform ? -1 : 1;
+	return (a->idx > b->idx) - (a->idx < b->idx);
+}
+
+/* A platform's share is named by its gateway of the lowest idx, which it stays when new ones join. */
+static void shares_make(struct pl_gateway_set *set, struct member *members, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < set->id_cnt; i++)
+		set->shares[i] = i;
+	qsort(members, cnt, sizeof(*members), platform_cmp);
+	for (uint32_t i = 0, first = 0; i < cnt; i++) {
+		if (members[i].platform != members[first].platform)
+			first = i;
+		if (members[i].platform != 0)
+			set->shares[members[i].idx] = members[first].idx;
+	}
+	for (uint64_t at = 0; at <= set->slot_mask; at++)
+		set->slots[at].gateway.share = set->shares[set->slots[at].gateway.idx];
+}
+
 static int set_fill(struct pl_gateway_set *set, const struct pl_seal *s,
 		    const struct pl_gateway_conf *const *sorted, uint32_t conf_cnt,
-		    uint32_t *bad_id)
+		    struct member *members, uint32_t *bad_id)
 {
 	for (uint32_t i = 0; i < conf_cnt; i++) {
 		uint32_t idx = idx_of(set, sorted[i]->id);
@@ -113,7 +146,9 @@ static int set_fill(struct pl_gateway_set *set, const struct pl_seal *s,
 				   sorted[i], idx);
 		if (ret != 0)
 			return ret;
+		members[i] = (struct member){.platform = sorted[i]->platform, .idx = idx};
 	}
+	shares_make(set, members, conf_cnt);
 	return 0;
 }
 
@@ -129,9 +164,11 @@ static struct pl_gateway_set *set_alloc(const struct pl_gateway_set *prev, uint3
 	set->slot_mask = slot_cnt - 1;
 	set->slots = aligned_alloc(alignof(struct slot), slot_cnt * sizeof(*set->slots));
 	set->ids = calloc(PL_GATEWAY_MAX, sizeof(*set->ids));
-	if (set->slots == NULL || set->ids == NULL) {
+	set->shares = calloc(PL_GATEWAY_MAX, sizeof(*set->shares));
+	if (set->slots == NULL || set->ids == NULL || set->shares == NULL) {
 		free(set->slots);
 		free(set->ids);
+		free(set->shares);
 		free(set);
 		return NULL;
 	}
@@ -143,16 +180,25 @@ static struct pl_gateway_set *set_alloc(const struct pl_gateway_set *prev, uint3
 	return set;
 }
 
+static uint32_t share_serial(const struct pl_gateway_set *set, const struct pl_gateway_set *prev)
+{
+	if (prev == NULL)
+		return 1;
+	return prev->share_serial +
+	       (memcmp(set->shares, prev->shares, prev->id_cnt * sizeof(*prev->shares)) != 0);
+}
+
 int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_set *prev,
 			  const struct pl_gateway_conf *confs, uint32_t conf_cnt,
 			  struct pl_gateway_set **out, uint32_t *bad_id)
 {
 	const struct pl_gateway_conf **sorted = calloc((size_t)conf_cnt + 1, sizeof(*sorted));
+	struct member *members = calloc((size_t)conf_cnt + 1, sizeof(*members));
 	struct pl_gateway_set *set = NULL;
 	uint32_t bad = 0;
 	int ret = -ENOMEM;
 
-	if (sorted == NULL)
+	if (sorted == NULL || members == NULL)
 		goto out;
 	for (uint32_t i = 0; i < conf_cnt; i++)
 		sorted[i] = &confs[i];
@@ -162,8 +208,9 @@ int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_set *
 	if (ret != 0)
 		goto out;
 	set = set_alloc(prev, conf_cnt);
-	ret = set == NULL ? -ENOMEM : set_fill(set, s, sorted, conf_cnt, &bad);
+	ret = set == NULL ? -ENOMEM : set_fill(set, s, sorted, conf_cnt, members, &bad);
 	if (ret == 0) {
+		set->share_serial = share_serial(set, prev);
 		*out = set;
 		set = NULL;
 	}
@@ -171,6 +218,7 @@ out:
 	if (ret != 0 && bad_id != NULL)
 		*bad_id = bad;
 	pl_gateway_set_destroy(set);
+	free(members);
 	free(sorted);
 	return ret;
 }
@@ -187,6 +235,7 @@ void pl_gateway_set_destroy(struct pl_gateway_set *set)
 	}
 	free(set->slots);
 	free(set->ids);
+	free(set->shares);
 	free(set);
 }
 
@@ -214,4 +263,14 @@ uint32_t pl_gateway_id(const struct pl_gateway_set *set, uint32_t idx)
 {
 	PL_CHECK(idx < set->id_cnt);
 	return set->ids[idx];
+}
+
+const uint32_t *pl_gateway_shares(const struct pl_gateway_set *set)
+{
+	return set->shares;
+}
+
+uint32_t pl_gateway_share_serial(const struct pl_gateway_set *set)
+{
+	return set->share_serial;
 }

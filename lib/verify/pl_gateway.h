@@ -3,6 +3,9 @@
  * @file
  * The gateways that may ask: an immutable set, found by (id, key epoch), with each one's
  * expanded direction keys. A change is a new set.
+ *
+ * Gateways of one platform have one share of a worker that cannot keep up (pl_shed.h); who is of none has its
+ * own. A share is named by the idx of one of its gateways.
  */
 #ifndef PL_GATEWAY_H
 #define PL_GATEWAY_H
@@ -20,6 +23,7 @@ struct pl_gateway {
 	uint32_t id;
 	uint32_t
 		idx; /* of the gateway, whatever its epoch: 0 .. PL_GATEWAY_MAX - 1, for counters */
+	uint32_t share; /* the idx of its platform's first gateway, or its own */
 	uint8_t epoch;
 };
 
@@ -46,6 +50,7 @@ struct pl_gateway_set; /* opaque */
 /** One gateway key as configured; root is the caller's to wipe. */
 struct pl_gateway_conf {
 	uint32_t id;
+	uint32_t platform; /* any number from 1, the same for all epochs of a gateway; 0: of none */
 	uint8_t epoch;
 	uint8_t root[PL_SEAL_KEY_SIZE];
 };
@@ -71,5 +76,11 @@ const struct pl_gateway *pl_gateway_find(const struct pl_gateway_set *set, uint3
 /** How many gateways (not epochs) there are or were, and the id of each idx. */
 uint32_t pl_gateway_cnt(const struct pl_gateway_set *set);
 uint32_t pl_gateway_id(const struct pl_gateway_set *set, uint32_t idx);
+
+/** The share of each idx; one without a key in this set has its own. Belongs to the set. */
+const uint32_t *pl_gateway_shares(const struct pl_gateway_set *set);
+/** Another number than that of the set before if a gateway that was there has another share now: what was
+ * noted by share means nothing then. */
+uint32_t pl_gateway_share_serial(const struct pl_gateway_set *set);
 
 #endif

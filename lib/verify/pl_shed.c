@@ -113,16 +113,21 @@ struct sum {
 	bool refused;
 };
 
-static struct sum sum_up(const struct pl_shed *s, const struct pl_shed_load *load,
-			 const struct window *w, uint32_t gateway_cnt)
+static struct sum sum_up(struct pl_shed *s, const struct pl_shed_load *load, const struct window *w,
+			 uint32_t gateway_cnt)
 {
 	struct sum sum = {0};
 	uint64_t units = 0;
 
+	for (uint32_t i = 0; i < gateway_cnt; i++)
+		s->notes[load->shares[i]].heard |= is_heard(load, i);
 	for (uint32_t i = 0; i < gateway_cnt; i++) {
-		units += s->notes[i].units;
-		sum.active_cnt += s->notes[i].units != 0 || is_heard(load, i);
-		sum.refused |= s->notes[i].refused != 0;
+		struct pl_shed_notes *n = &s->notes[i];
+
+		units += n->units;
+		sum.active_cnt += n->units != 0 || n->heard;
+		sum.refused |= n->refused != 0;
+		n->heard = false;
 	}
 	sum.units_per_s = units * s->tick_hz / w->ticks;
 	return sum;
@@ -217,6 +222,10 @@ void pl_shed_renew(struct pl_shed *s, const struct pl_shed_load *load, uint32_t 
 	const uint64_t window_ticks = s->tick_hz * PL_SHED_WINDOW_MS / 1000;
 	struct window w;
 
+	/* What was noted was others'. */
+	if (load->share_serial != s->share_serial && s->watching)
+		stop(s);
+	s->share_serial = load->share_serial;
 	if (!on || s->tick_hz == 0) {
 		if (s->watching)
 			stop(s);
@@ -248,23 +257,22 @@ static void spend(const struct pl_shed *s, uint64_t *due, uint64_t units, uint64
 
 /* At half of what may come at once: else each burst would find room for one datagram, and the others
  * of it would be opened for nothing. */
-bool pl_shed_drops(struct pl_shed *s, uint32_t gateway_idx, uint64_t tick)
+bool pl_shed_drops(struct pl_shed *s, uint32_t share, uint64_t tick)
 {
-	const struct pl_shed_limit *l = &s->limits[gateway_idx];
+	const struct pl_shed_limit *l = &s->limits[share];
 
 	if (l->work_due == 0 || !is_over(l->work_due, tick, s->burst_ticks / 2) ||
 	    !is_over(l->busy_due, tick, s->burst_ticks / 2))
 		return false;
-	s->notes[gateway_idx].refused++;
+	s->notes[share].refused++;
 	s->blind_cnt++;
 	return true;
 }
 
-enum pl_shed_answer pl_shed_ask(struct pl_shed *s, uint32_t gateway_idx, uint32_t scan_cnt,
-				uint64_t tick)
+enum pl_shed_answer pl_shed_ask(struct pl_shed *s, uint32_t share, uint32_t scan_cnt, uint64_t tick)
 {
-	struct pl_shed_limit *l = &s->limits[gateway_idx];
-	struct pl_shed_notes *n = &s->notes[gateway_idx];
+	struct pl_shed_limit *l = &s->limits[share];
+	struct pl_shed_notes *n = &s->notes[share];
 	uint32_t units = PL_SHED_DATAGRAM_UNITS + scan_cnt;
 
 	s->fair_cnt++;

@@ -21,6 +21,9 @@
  * Work is counted in units: a scan is one, and what a datagram costs whatever is in it is
  * PL_SHED_DATAGRAM_UNITS.
  *
+ * A share is a platform's, of all its gateways together, or a gateway's that is of none (pl_gateway.h). What
+ * is said of a gateway here holds for a platform.
+ *
  * A pl_shed belongs to one worker: every call is on its thread. None blocks or allocates.
  */
 #ifndef PL_SHED_H
@@ -66,12 +69,14 @@ struct pl_shed_notes {
 	uint32_t refused; /* datagrams in this window, told BUSY or dropped */
 	uint16_t heavy;   /* PL_SHED_FORGET_WINDOWS for each over its share, 1 less for others */
 	uint16_t calm;    /* windows in a row within its limit */
+	bool heard;       /* scratch of a window's end */
 };
 
 struct pl_shed {
 	uint64_t tick_hz PL_FROZEN_AFTER(create); /* of the ticks; 0: never sheds */
 	bool watching PL_OWNED_BY(worker);        /* false: nothing is noted, nobody is limited */
-	uint32_t limited_cnt;                     /* gateways */
+	uint32_t limited_cnt;                     /* shares */
+	uint32_t share_serial;                    /* of the shares that limits and notes are of */
 	uint64_t units_per_s;                     /* the limit */
 	uint64_t unit_q16;                        /* the limit as ticks a unit, times 65536 */
 	uint64_t burst_ticks;
@@ -89,6 +94,7 @@ struct pl_shed {
 	uint64_t idle_ticks;
 	uint64_t rx_cnt;
 	uint64_t begin_tick;
+	/* By share. */
 	struct pl_shed_limit limits[PL_GATEWAY_MAX];
 	struct pl_shed_notes notes[PL_GATEWAY_MAX];
 };
@@ -98,6 +104,8 @@ struct pl_shed_load {
 	uint64_t tick;
 	uint64_t wall_ms;                           /* as in seen_ms of the gateways */
 	const struct pl_gateway_counters *gateways; /* by idx; borrowed */
+	const uint32_t *shares;                     /* by idx; borrowed */
+	uint32_t share_serial;                      /* another one: begin anew */
 	uint64_t busy_ticks;                        /* of polls that found something */
 	uint64_t idle_ticks;
 	uint64_t rx_cnt; /* packets */
@@ -133,10 +141,10 @@ static inline void pl_shed_burst(struct pl_shed *s, uint32_t datagram_cnt, bool 
 
 /** Not even to be opened: far over its limit, and BUSY was told often enough. Counts it. Asked while
  * limited_cnt is not 0. */
-bool pl_shed_drops(struct pl_shed *s, uint32_t gateway_idx, uint64_t tick);
+bool pl_shed_drops(struct pl_shed *s, uint32_t share, uint64_t tick);
 
-/** What an authentic and fresh datagram gets, and charges its gateway for it. Asked while watching. */
-enum pl_shed_answer pl_shed_ask(struct pl_shed *s, uint32_t gateway_idx, uint32_t scan_cnt,
+/** What an authentic and fresh datagram gets, and charges its share for it. Asked while watching. */
+enum pl_shed_answer pl_shed_ask(struct pl_shed *s, uint32_t share, uint32_t scan_cnt,
 				uint64_t tick);
 
 #endif

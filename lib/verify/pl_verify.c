@@ -34,7 +34,7 @@ static const struct pl_gateway *peek(struct pl_verify *v, const struct pl_view *
 		drop(v, it, PL_DROP_NO_GATEWAY);
 		return NULL;
 	}
-	if (PL_UNLIKELY(v->shed.limited_cnt != 0) && pl_shed_drops(&v->shed, g->idx, tick)) {
+	if (PL_UNLIKELY(v->shed.limited_cnt != 0) && pl_shed_drops(&v->shed, g->share, tick)) {
 		drop(v, it, PL_DROP_SHED);
 		return NULL;
 	}
@@ -96,7 +96,7 @@ static bool shed(struct pl_verify *v, const struct pl_now *now, uint32_t i, uint
 	struct pending *p = &v->pending[i];
 	struct pl_gateway_counters *g = &v->gateway_counters[p->gateway->idx];
 
-	switch (pl_shed_ask(&v->shed, p->gateway->idx, scan_cnt, now->tick)) {
+	switch (pl_shed_ask(&v->shed, p->gateway->share, scan_cnt, now->tick)) {
 	case PL_SHED_BUSY:
 		p->error = PL_V_BUSY;
 		g->unknown += scan_cnt;

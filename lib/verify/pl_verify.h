@@ -68,9 +68,11 @@ bool pl_verify_sample_get(struct pl_verify *v, struct pl_sample *out);
  */
 void pl_verify_shed_renew(struct pl_verify *v, const struct pl_view *view, uint64_t tick,
 			  uint64_t wall_ms);
-/** How many gateways are limited just now, and whether one is, by pl_gateway.idx. v's thread. */
+/** How many platforms are limited just now, a gateway of none for one; and whether a gateway is, by
+ * pl_gateway.idx, under the view of the last renewal. v's thread. */
 uint32_t pl_verify_limited_cnt(const struct pl_verify *v);
-bool pl_verify_is_limited(const struct pl_verify *v, uint32_t gateway_idx);
+bool pl_verify_is_limited(const struct pl_verify *v, const struct pl_view *view,
+			  uint32_t gateway_idx);
 
 /** Reply counters: the next one, and a new bound, which must already be on disk. v's thread. */
 uint64_t pl_verify_nonce_next(const struct pl_verify *v);

@@ -81,6 +81,8 @@ void pl_verify_shed_renew(struct pl_verify *v, const struct pl_view *view, uint6
 		.tick = tick,
 		.wall_ms = wall_ms,
 		.gateways = v->gateway_counters,
+		.shares = pl_gateway_shares(view->gateways),
+		.share_serial = pl_gateway_share_serial(view->gateways),
 		.busy_ticks = v->counters->busy_tsc,
 		.idle_ticks = v->counters->idle_tsc,
 		.rx_cnt = v->counters->rx_pkts,
@@ -94,9 +96,10 @@ uint32_t pl_verify_limited_cnt(const struct pl_verify *v)
 	return v->shed.limited_cnt;
 }
 
-bool pl_verify_is_limited(const struct pl_verify *v, uint32_t gateway_idx)
+bool pl_verify_is_limited(const struct pl_verify *v, const struct pl_view *view,
+			  uint32_t gateway_idx)
 {
-	return v->shed.limits[gateway_idx].work_due != 0;
+	return v->shed.limits[pl_gateway_shares(view->gateways)[gateway_idx]].work_due != 0;
 }
 
 const char *pl_verify_engines(const struct pl_verify *v)

@@ -30,7 +30,7 @@ struct pl_view {
 	const struct pl_policy *policy;
 	uint32_t appliance_id;       /* 0 .. 2^24 - 1 */
 	uint32_t request_age_ms_max; /* how far sent_at may be from our clock, either way */
-	bool shed;                   /* limit gateways that take more than their share: pl_shed.h */
+	bool shed;                   /* limit who takes more than their share: pl_shed.h */
 	uint32_t waiver_from;        /* unix s; an enforcement waiver is in force from then */
 	uint32_t waiver_until;       /* until then; 0: none */
 	uint64_t generation;         /* of the view, counts up */

@@ -43,6 +43,17 @@ static void check_site(const struct pl_site *s)
 	PL_CHECK(is_text(s->table_path, sizeof(s->table_path)) && s->table_path[0] != '\0');
 	PL_CHECK(s->table_capacity >= 1000 && s->feed_age_s_max >= 1 && s->step_ms_max >= 10);
 	PL_CHECK((s->table_memory == PL_SITE_MEMORY_AUTO) == (s->table_fallback_path[0] != '\0'));
+	PL_CHECK(s->platform_cnt <= PL_SITE_PLATFORMS_MAX && s->span_cnt <= PL_SITE_SPANS_MAX);
+	for (uint32_t i = 0; i < s->platform_cnt; i++)
+		PL_CHECK(is_text(s->platforms[i], PL_SITE_PLATFORM_SIZE) &&
+			 s->platforms[i][0] != '\0');
+	for (uint32_t i = 0; i < s->span_cnt; i++) {
+		PL_CHECK(s->spans[i].platform < s->platform_cnt);
+		PL_CHECK(i == 0 || s->spans[i - 1].last < s->spans[i].first);
+		PL_CHECK(pl_site_platform_of(s, s->spans[i].first) ==
+			 (int32_t)s->spans[i].platform);
+		PL_CHECK(pl_site_platform_of(s, s->spans[i].last) == (int32_t)s->spans[i].platform);
+	}
 	PL_CHECK(s->retry_after_ms >= 10 && s->request_age_ms_max >= 100 && s->idle_us >= 1);
 }
 

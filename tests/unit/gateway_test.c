@@ -108,6 +108,61 @@ static void test_idx_is_kept_from_set_to_set(void **state)
 	pl_gateway_set_destroy(c);
 }
 
+/* Gateways of one platform have one share: the first one's, by whatever key they come. */
+static void test_a_platform_has_one_share(void **state)
+{
+	struct pl_gateway_conf confs[] = {conf(10, 0), conf(11, 0), conf(12, 0), conf(13, 0),
+					  conf(14, 0), conf(12, 1), conf(15, 0)};
+	/* By idx, which is by id here. */
+	static const uint32_t alone[] = {0, 1, 2, 3, 4, 5}, shared[] = {0, 1, 0, 3, 1, 5};
+	struct pl_gateway_set *set;
+
+	assert_int_equal(pl_gateway_set_create(*state, NULL, confs, 7, &set, NULL), 0);
+	assert_memory_equal(pl_gateway_shares(set), alone, sizeof(alone));
+	pl_gateway_set_destroy(set);
+	/* 10 and 12 under either key, 11 and 14; 13 and 15 are of none. */
+	confs[0].platform = confs[2].platform = confs[5].platform = UINT32_MAX;
+	confs[1].platform = confs[4].platform = 1;
+	assert_int_equal(pl_gateway_set_create(*state, NULL, confs, 7, &set, NULL), 0);
+	assert_memory_equal(pl_gateway_shares(set), shared, sizeof(shared));
+	for (uint32_t i = 0; i < 7; i++) {
+		const struct pl_gateway *g = pl_gateway_find(set, confs[i].id, confs[i].epoch);
+
+		assert_int_equal(g->idx, confs[i].id - 10);
+		assert_int_equal(g->share, shared[g->idx]);
+	}
+	pl_gateway_set_destroy(set);
+}
+
+/* Whoever keeps notes by share begins anew when a share is another's, and only then. */
+static void test_a_share_that_moves_is_told(void **state)
+{
+	struct pl_gateway_conf confs[] = {conf(20, 0), conf(21, 0), conf(22, 0), conf(5, 0)};
+	struct pl_gateway_set *sets[6];
+	uint32_t cnts[] = {3, 3, 4, 4, 4, 2}, serial;
+
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(sets); i++) {
+		confs[0].platform = confs[2].platform = i == 3 ? 0 : 1;
+		confs[3].platform = i == 4 ? 1 : 2; /* the lowest id, and the last to come */
+		assert_int_equal(pl_gateway_set_create(*state, i == 0 ? NULL : sets[i - 1], confs,
+						       cnts[i], &sets[i], NULL),
+				 0);
+	}
+	serial = pl_gateway_share_serial(sets[0]);
+	assert_true(serial != 0);
+	/* The same again; one joins. */
+	assert_int_equal(pl_gateway_share_serial(sets[1]), serial);
+	assert_int_equal(pl_gateway_share_serial(sets[2]), serial);
+	/* No platform any more; one again, with one more; one's key is taken away. */
+	assert_int_equal(pl_gateway_share_serial(sets[3]), serial + 1);
+	assert_int_equal(pl_gateway_share_serial(sets[4]), serial + 2);
+	assert_int_equal(pl_gateway_shares(sets[4])[3], 0);
+	assert_int_equal(pl_gateway_share_serial(sets[5]), serial + 3);
+	assert_int_equal(pl_gateway_shares(sets[5])[2], 2);
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(sets); i++)
+		pl_gateway_set_destroy(sets[i]);
+}
+
 static void test_as_many_as_there_is_room_for(void **state)
 {
 	struct pl_gateway_conf *confs = calloc(PL_GATEWAY_MAX + 1, sizeof(*confs));
@@ -138,6 +193,8 @@ int main(void)
 		cmocka_unit_test(test_empty_set_finds_nobody),
 		cmocka_unit_test(test_contradictions_are_refused_by_name),
 		cmocka_unit_test(test_idx_is_kept_from_set_to_set),
+		cmocka_unit_test(test_a_platform_has_one_share),
+		cmocka_unit_test(test_a_share_that_moves_is_told),
 		cmocka_unit_test(test_as_many_as_there_is_room_for),
 	};
 

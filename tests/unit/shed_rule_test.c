@@ -62,6 +62,16 @@ static void test_a_run_after_a_pause_is_no_long_queue(void **state)
 	free(s);
 }
 
+/* Each gateway's its own. */
+static const uint32_t *own_shares(void)
+{
+	static uint32_t shares[PL_GATEWAY_MAX];
+
+	for (uint32_t i = 0; i < PL_GATEWAY_MAX; i++)
+		shares[i] = i;
+	return shares;
+}
+
 /* The two allowances of one that is limited, at one moment. */
 static void test_what_is_spent_and_what_is_left(void **state)
 {
@@ -118,7 +128,8 @@ static void test_how_a_limit_moves(void **state)
 {
 	static struct pl_gateway_counters gateways[1];
 	struct pl_shed *s = calloc(1, sizeof(*s));
-	struct pl_shed_load load = {.tick = HZ, .wall_ms = 1, .gateways = gateways};
+	struct pl_shed_load load = {
+		.tick = HZ, .wall_ms = 1, .gateways = gateways, .shares = own_shares()};
 	uint64_t limit;
 
 	(void)state;
@@ -157,7 +168,8 @@ static void test_all_gateways_there_may_be(void **state)
 {
 	struct pl_shed *s = calloc(1, sizeof(*s));
 	static struct pl_gateway_counters gateways[PL_GATEWAY_MAX];
-	struct pl_shed_load load = {.tick = 1, .wall_ms = 1, .gateways = gateways};
+	struct pl_shed_load load = {
+		.tick = 1, .wall_ms = 1, .gateways = gateways, .shares = own_shares()};
 
 	(void)state;
 	assert_non_null(s);

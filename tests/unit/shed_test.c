@@ -45,6 +45,7 @@ struct model {
 	uint64_t rng;
 	struct pl_gateway_counters gateways[GATEWAYS];
 	struct counts counts[GATEWAYS + 1];
+	uint32_t shares[GATEWAYS];
 	uint8_t queue[QUEUE_MAX];
 	uint32_t queue_at, queue_cnt;
 	uint64_t worked_ticks; /* of the next slice, already */
@@ -67,6 +68,9 @@ static struct model *model_new(void)
 	m->load.tick = 1;
 	m->load.wall_ms = 1;
 	m->load.gateways = m->gateways;
+	m->load.shares = m->shares;
+	for (uint32_t i = 0; i < GATEWAYS; i++)
+		m->shares[i] = i;
 	return m;
 }
 
@@ -76,11 +80,11 @@ static uint64_t model_serve(struct model *m, uint32_t from)
 
 	if (from == ALIEN)
 		return ALIEN_TICKS;
-	if (m->shed.limited_cnt != 0 && pl_shed_drops(&m->shed, from, m->load.tick)) {
+	if (m->shed.limited_cnt != 0 && pl_shed_drops(&m->shed, m->shares[from], m->load.tick)) {
 		c->dropped++;
 		return DROP_TICKS;
 	}
-	switch (m->shed.watching ? pl_shed_ask(&m->shed, from, SCANS, m->load.tick)
+	switch (m->shed.watching ? pl_shed_ask(&m->shed, m->shares[from], SCANS, m->load.tick)
 				 : PL_SHED_ADMIT) {
 	case PL_SHED_BUSY:
 		c->busy++;
@@ -526,6 +530,92 @@ static void test_switched_off_it_lets_all_go(void **state)
 	free(m);
 }
 
+/* The first cnt gateways are one platform. */
+static void platform_make(struct model *m, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < cnt; i++)
+		m->shares[i] = 0;
+	m->load.share_serial++;
+}
+
+/* Many gateways are not many shares: none of them asks for more than any other one does. */
+static void test_a_platform_of_many_gateways_has_one_share(void **state)
+{
+	struct model *m = model_new();
+	uint64_t answered = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < GATEWAYS; i++)
+		m->rate[i] = 0.12 * CAPACITY;
+	model_run(m, 2.0);
+	assert_nobody_limited(m);
+	assert_true(share(m->counts[GATEWAYS - 1].lost, m->counts[GATEWAYS - 1].sent) > 0.2);
+	platform_make(m, 9);
+	model_run(m, 2.0);
+	assert_int_equal(m->shed.limited_cnt, 1);
+	model_run(m, 2.0);
+	for (uint32_t i = 0; i < 9; i++)
+		answered += m->counts[i].answered;
+	for (uint32_t i = 9; i < GATEWAYS; i++)
+		assert_unharmed(m, i);
+	assert_true(share(answered, 2 * CAPACITY) > 0.35);
+	free(m);
+}
+
+/* Nor do they make the shares of others smaller, by being heard. */
+static void test_a_platform_is_one_of_those_who_share(void **state)
+{
+	struct model *m = model_new();
+
+	(void)state;
+	platform_make(m, 9);
+	for (uint32_t i = 0; i < 9; i++)
+		m->rate[i] = 0.001 * CAPACITY;
+	m->rate[9] = 0.25 * CAPACITY;
+	m->rate[10] = 1.5 * CAPACITY;
+	model_run(m, 2.0);
+	assert_int_equal(m->shed.limited_cnt, 1);
+	model_run(m, 1.0);
+	assert_true(m->shed.limits[10].work_due != 0);
+	for (uint32_t i = 0; i < 10; i++)
+		assert_unharmed(m, i);
+	/* Heard by any of them: who is silent but for one is there all the same. */
+	free(m);
+	m = model_new();
+	platform_make(m, 9);
+	m->rate[4] = 10;
+	m->rate[10] = 1.5 * CAPACITY;
+	model_run(m, 2.0);
+	assert_int_equal(m->shed.limited_cnt, 1);
+	free(m);
+}
+
+/* Notes of shares that were others' are no one's: all begins anew, and is soon as it should be. */
+static void test_new_shares_begin_anew(void **state)
+{
+	struct model *m = model_new();
+
+	(void)state;
+	m->rate[0] = 3 * CAPACITY;
+	for (uint32_t i = 1; i < GATEWAYS; i++)
+		m->rate[i] = 0.01 * CAPACITY;
+	model_run(m, 1.0);
+	assert_true(m->shed.limits[0].work_due != 0);
+	/* From now on it is of gateway 1's share, and the share that was its is nobody's. */
+	m->shares[0] = 1;
+	m->load.share_serial++;
+	model_turn(m);
+	assert_int_equal(m->shed.limited_cnt, 0);
+	model_run(m, 1.0);
+	assert_int_equal(m->shed.limited_cnt, 1);
+	assert_true(m->shed.limits[0].work_due == 0);
+	assert_true(m->shed.limits[1].work_due != 0);
+	model_run(m, 1.0);
+	for (uint32_t i = 2; i < GATEWAYS; i++)
+		assert_unharmed(m, i);
+	free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -542,6 +632,9 @@ int main(void)
 		cmocka_unit_test(test_after_the_surge_all_is_as_before),
 		cmocka_unit_test(test_a_standstill_tells_nothing),
 		cmocka_unit_test(test_switched_off_it_lets_all_go),
+		cmocka_unit_test(test_a_platform_of_many_gateways_has_one_share),
+		cmocka_unit_test(test_a_platform_is_one_of_those_who_share),
+		cmocka_unit_test(test_new_shares_begin_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

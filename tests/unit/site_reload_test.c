@@ -13,7 +13,8 @@ static const char every_key[] =
 	"[control]\nsocket = c\nmode = 0600\nowner = o\ngroup = g1\n"
 	"[policy]\nfile = r\n[limits]\nrequest-age-max = 1 s\nretry-after = 1 s\nshed = yes\n"
 	"[clock]\nneed-synchronised = yes\nstep-max = 100 ms\nsettle = 5 s\n"
-	"[worker]\nidle = sleep\ndrain = 1 s\n";
+	"[worker]\nidle = sleep\ndrain = 1 s\n"
+	"[platform north]\ngateways = 1-9\n";
 
 /* A change of each key of the reference: a reload either refuses it or applies it. */
 static const struct change {
@@ -59,6 +60,8 @@ static const struct change {
 	{"settle = 5 s",            "settle = 6 s",            ""                    },
 	{"idle = sleep",            "idle = spin",             ""                    },
 	{"drain = 1 s",             "drain = 2 s",             ""                    },
+	{"gateways = 1-9",          "gateways = 2-9",          ""                    },
+	{"[platform north]",        "[platform south]",        ""                    },
 };
 
 /* The site as it is now, and with one change: whether a reload may take it. */

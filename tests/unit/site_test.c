@@ -110,81 +110,180 @@ static void test_everything_said(void **state)
 	assert_int_equal(site.drain_ms, 0);
 }
 
+static void test_platforms(void **state)
+{
+	static const struct {
+		uint32_t gateway;
+		const char *platform;
+	} cases[] = {
+		{0,          "south"},
+                {1,          NULL   },
+                {6,          NULL   },
+		{7,          "north"},
+                {8,          NULL   },
+                {99,         NULL   },
+		{100,        "north"},
+                {150,        "north"},
+                {199,        "north"},
+		{200,        "south"},
+                {201,        NULL   },
+                {4294967294, NULL   },
+		{UINT32_MAX, "south"},
+	};
+
+	(void)state;
+	assert_int_equal(parse(LEAST), 0);
+	assert_int_equal(site.platform_cnt, 0);
+	assert_int_equal(pl_site_platform_of(&site, 0), -1);
+	assert_int_equal(parse(LEAST "[platform north]\ngateways = 100-199, 7\n"
+				     "[platform south]\ngateways = 4294967295 0 200-200\n"),
+			 0);
+	assert_int_equal(site.platform_cnt, 2);
+	for (size_t i = 0; i < PL_ARRAY_CNT(cases); i++) {
+		int32_t at = pl_site_platform_of(&site, cases[i].gateway);
+
+		if (cases[i].platform == NULL)
+			assert_int_equal(at, -1);
+		else
+			assert_string_equal(site.platforms[at], cases[i].platform);
+	}
+	assert_int_equal(parse(LEAST "[platform all]\ngateways = 0-4294967295\n"), 0);
+	assert_int_equal(pl_site_platform_of(&site, UINT32_MAX), 0);
+}
+
+/* As many platforms, and numbers and ranges of all of them, as there is room for, and one more. */
+static void test_many_platforms(void **state)
+{
+	static char text[256 * 1024];
+
+	(void)state;
+	for (uint32_t extra = 0; extra < 3; extra++) {
+		uint32_t platforms = PL_SITE_PLATFORMS_MAX + (extra == 1), spans = 0;
+		size_t used = (size_t)snprintf(text, sizeof(text), LEAST);
+
+		for (uint32_t i = 0; i < platforms; i++) {
+			used += (size_t)snprintf(text + used, sizeof(text) - used,
+						 "[platform p%u]\ngateways =", i);
+			for (uint32_t k = 0; k < PL_SITE_SPANS_MAX / PL_SITE_PLATFORMS_MAX; k++)
+				used += (size_t)snprintf(text + used, sizeof(text) - used, " %u",
+							 2 * spans++);
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\n",
+						 extra == 2 && i == platforms - 1 ? " 7" : "");
+		}
+		if (extra == 0) {
+			assert_int_equal(parse(text), 0);
+			assert_int_equal(pl_site_platform_of(&site, 2 * (spans - 1)),
+					 platforms - 1);
+			assert_int_equal(pl_site_platform_of(&site, 2 * (spans - 1) - 1), -1);
+		} else {
+			assert_int_equal(parse(text), -EINVAL);
+			assert_non_null(strstr(error, extra == 1 ? "more than 256 platforms"
+								 : "have 1024 numbers and ranges"));
+			assert_null(strchr(error, '\n'));
+		}
+	}
+}
+
 static void test_faults_are_told(void **state)
 {
 	static const struct {
 		const char *conf;
 		const char *note;
 	} cases[] = {
-		{"",												"section [site] is missing"         },
-		{"",												"section [keys] is missing"         },
-		{"",												"section [table] is missing"        },
-		{"",												"no [port NAME]"                    },
+		{"",												"section [site] is missing"                    },
+		{"",												"section [keys] is missing"                    },
+		{"",												"section [table] is missing"                   },
+		{"",												"no [port NAME]"                               },
 		{"[site]\ntime-zone = UTC\n" PORT REST,
-		 ":1: [site]: key \"appliance-id\" is missing"											  },
+		 ":1: [site]: key \"appliance-id\" is missing"												     },
 		{"[site]\nappliance-id = 0\ntime-zone = UTC\n" PORT REST,
-		 "\"0\" is not a whole number from 1 to 16777215"										       },
+		 "\"0\" is not a whole number from 1 to 16777215"												  },
 		{"[site]\nappliance-id = 16777216\ntime-zone = UTC\n" PORT REST,
-		 "is not a whole number"														},
+		 "is not a whole number"															   },
 		{"[site]\nappliance-id = 1\ntime-zone = Asia/Soeul\n" PORT REST,
-		 "time-zone Asia/Soeul"														 },
+		 "time-zone Asia/Soeul"															    },
 		{SITE "[port p]\naddresses = 10.0.0.1/24\n" REST,
-		 ":4: [port p]: key \"device\" is missing"											      },
-		{SITE "[port p]\ndevice = d\n" REST,								"key \"addresses\" is missing"      },
+		 ":4: [port p]: key \"device\" is missing"													 },
+		{SITE "[port p]\ndevice = d\n" REST,								"key \"addresses\" is missing"                 },
 		{SITE "[port p]\ndevice = d\naddresses = ,\n" REST,
-		 ":6: [port p] addresses: holds no address"											     },
-		{SITE "[port]\ndevice = d\n" REST,								  "write [port NAME]"                 },
+		 ":6: [port p] addresses: holds no address"													},
+		{SITE "[port]\ndevice = d\n" REST,								  "write [port NAME]"                            },
 		{SITE PORT "quues = 2\n" REST,
-		 ":7: [port p0] quues: no such key here; keys are: device, queues"                                                                      },
-		{SITE PORT "queues = 0\n" REST,								     "from 1 to 30"                      },
-		{SITE PORT "queues = 31\n" REST,								    "from 1 to 30"                      },
+		 ":7: [port p0] quues: no such key here; keys are: device, queues"                                                                                 },
+		{SITE PORT "queues = 0\n" REST,								     "from 1 to 30"                                 },
+		{SITE PORT "queues = 31\n" REST,								    "from 1 to 30"                                 },
 		{SITE PORT
 		 "queues = 16\n[port b]\ndevice = e\nqueues = 15\naddresses = 10.1.0.1/24\n" REST,
-		 "31 queues together, more than the limit of 30"											},
-		{SITE PORT "vlan = 4095\n" REST,								    "from 1 to 4094"                    },
-		{SITE PORT "vlan = 0\n" REST,								       "from 1 to 4094"                    },
-		{SITE PORT "udp-port = 0\n" REST,								   "from 1 to 65535"                   },
-		{SITE PORT "udp-port = 65536\n" REST,							       "from 1 to 65535"                   },
+		 "31 queues together, more than the limit of 30"												   },
+		{SITE PORT "vlan = 4095\n" REST,								    "from 1 to 4094"                               },
+		{SITE PORT "vlan = 0\n" REST,								       "from 1 to 4094"                               },
+		{SITE PORT "udp-port = 0\n" REST,								   "from 1 to 65535"                              },
+		{SITE PORT "udp-port = 65536\n" REST,							       "from 1 to 65535"                              },
 		{SITE PORT "[port b]\ndevice = net_ring0\naddresses = 10.0.0.2/24\n" REST,
-		 "is the device of [port p0] already"												   },
+		 "is the device of [port p0] already"													      },
 		{SITE PORT "[port b]\ndevice = d\naddresses = 10.0.0.1/16\n" REST,
-		 "address 10.0.0.1 is given twice"												      },
-		{SITE PORT "[port p0]\n" REST,								      "section [port p0] was begun before"},
-		{LEAST "[worker]\nidle = spin\nidle-us = 5\n",                                                      "works with \"idle = sleep\" only"  },
-		{LEAST "[worker]\nidle = never\n",								  "is not spin or pause or sleep"     },
+		 "address 10.0.0.1 is given twice"														 },
+		{SITE PORT "[port p0]\n" REST,								      "section [port p0] was begun before"           },
+		{LEAST "[worker]\nidle = spin\nidle-us = 5\n",                                                      "works with \"idle = sleep\" only"             },
+		{LEAST "[worker]\nidle = never\n",								  "is not spin or pause or sleep"                },
 		{SITE PORT "[keys]\nauthority = a\ntoken-dir = k\ngateway-dir = k\n" FEED TABLE,
-		 "token-dir and gateway-dir are both /etc/x/k"											  },
+		 "token-dir and gateway-dir are both /etc/x/k"												     },
 		{SITE PORT "[keys]\nauthority = a\ntoken-dir = f\ngateway-dir = g\n" FEED TABLE,
-		 "token-dir and [feed] dir are both"												    },
+		 "token-dir and [feed] dir are both"													       },
 		{SITE PORT "[keys]\nauthority = a\n" FEED TABLE,
-		 "[keys]: key \"token-dir\" is missing"												 },
-		{SITE PORT KEYS FEED "[table]\ncapacity = 999\n",                                                   "from 1 k to 4294967296"            },
-		{SITE PORT KEYS FEED "[table]\ncapacity = 1k\npath = t/\n",                                         "name a file in it"                 },
+		 "[keys]: key \"token-dir\" is missing"													    },
+		{SITE PORT KEYS FEED "[table]\ncapacity = 999\n",                                                   "from 1 k to 4294967296"                       },
+		{SITE PORT KEYS FEED "[table]\ncapacity = 1k\npath = t/\n",                                         "name a file in it"                            },
 		{SITE PORT KEYS FEED "[table]\ncapacity = 1k\nmemory = some\n",
-		 "is not auto or hugepages or pages"												    },
+		 "is not auto or hugepages or pages"													       },
 		{SITE PORT KEYS FEED "store = f\n" TABLE,
-		 "[feed] dir and [feed] store are both /etc/x/f"											},
+		 "[feed] dir and [feed] store are both /etc/x/f"												   },
 		{SITE PORT KEYS "[feed]\nstore = g\n" TABLE,
-		 "gateway-dir and [feed] store are both"												},
-		{SITE PORT KEYS "[feed]\nrate = 9999\n" TABLE,                                                      "10 k to 1 G"                       },
+		 "gateway-dir and [feed] store are both"													   },
+		{SITE PORT KEYS "[feed]\nrate = 9999\n" TABLE,                                                      "10 k to 1 G"                                  },
 		{SITE PORT KEYS "[feed]\nlisten = 4718\n" TABLE,
-		 "such as 192.0.2.1:4718 or [2001:db8::1]:4718"											 },
+		 "such as 192.0.2.1:4718 or [2001:db8::1]:4718"												    },
 		{SITE PORT KEYS "[feed]\nlisten = host:4718\n" TABLE,
-		 "is not an address and a TCP port"												     },
+		 "is not an address and a TCP port"														},
 		{SITE PORT KEYS "[feed]\nlisten = 10.0.0.1:0\n" TABLE,
-		 "is not an address and a TCP port"												     },
+		 "is not an address and a TCP port"														},
 		{SITE PORT KEYS "[feed]\nlisten = 10.0.0.1:65536\n" TABLE,
-		 "is not an address and a TCP port"												     },
+		 "is not an address and a TCP port"														},
 		{SITE PORT KEYS "[feed]\nlisten = fd00::1:4718\n" TABLE,
-		 "is not an address and a TCP port"												     },
+		 "is not an address and a TCP port"														},
 		{SITE PORT KEYS "[feed]\nlisten = [10.0.0.1]:4718\n" TABLE,
-		 "is not an address and a TCP port"												     },
+		 "is not an address and a TCP port"														},
 		{SITE PORT KEYS "[feed]\nlisten = [fd00::1]\n" TABLE,
-		 "is not an address and a TCP port"												     },
-		{SITE PORT KEYS FEED "age-max = 30\n" TABLE,                                                        "1 s to 30 d"                       },
-		{LEAST "[limits]\nretry-after = 61 s\n",							    "10 ms to 1 min"                    },
-		{LEAST "[clock]\nstep-max = 0 ms\n",								"10 ms to 10 s"                     },
-		{LEAST "[limts]\n",										 "[limts]: no such section"          },
+		 "is not an address and a TCP port"														},
+		{SITE PORT KEYS FEED "age-max = 30\n" TABLE,                                                        "1 s to 30 d"                                  },
+		{LEAST "[limits]\nretry-after = 61 s\n",							    "10 ms to 1 min"                               },
+		{LEAST "[clock]\nstep-max = 0 ms\n",								"10 ms to 10 s"                                },
+		{LEAST "[limts]\n",										 "[limts]: no such section"                     },
+		{LEAST "[platform]\ngateways = 1\n",								"write [platform NAME]"                        },
+		{LEAST "[platform a]\n",									    "key \"gateways\" is missing"                  },
+		{LEAST "[platform a]\ngateways = ,\n",							      "[platform a] gateways: holds no gateway"      },
+		{LEAST "[platform A]\ngateways = 1\n",
+		 "a platform's name has 1 to 31 small letters"												     },
+		{LEAST "[platform a]\ngateways = 1 - 3\n",
+		 "\"-\" is neither a gateway's number nor a range"												 },
+		{LEAST "[platform a]\ngateways = 3-1\n",							    "\"3-1\" is neither"                           },
+		{LEAST "[platform a]\ngateways = 1-2-3\n",                                                          "\"1-2-3\" is neither"                         },
+		{LEAST "[platform a]\ngateways = 1-\n",							     "\"1-\" is neither"                            },
+		{LEAST "[platform a]\ngateways = -1\n",							     "\"-1\" is neither"                            },
+		{LEAST "[platform a]\ngateways = 4294967296\n",                                                     "\"4294967296\" is neither"                    },
+		{LEAST "[platform a]\ngateways = 0-4294967296\n",                                                   "of 0 to 4294967295"                           },
+		{LEAST "[platform a]\ngateways = 1 00000000000000000000000000000002\n",
+		 "is longer than a range"															  },
+		{LEAST "[platform a]\ngateways = 3-9, 7\n",
+		 "7: gateway 7 is in [platform a] already"													 },
+		{LEAST "[platform a]\ngateways = 3-9\n[platform b]\ngateways = 1-3\n",
+		 "1-3: gateway 3 is in [platform a] already"												       },
+		{LEAST
+		 "[platform a]\ngateways = 4294967295\n[platform b]\ngateways = 10-4294967295\n",  "gateway 4294967295 is in [platform a] already"},
+		{LEAST "[platform a]\ngateways = 1\n[platform a]\ngateways = 2\n",
+		 "section [platform a] was begun before"													   },
+		{LEAST "[platform a]\nshare = 1\ngateways = 2\n",
+		 "no such key here; keys are: gateways"													    },
 	};
 
 	(void)state;
@@ -363,7 +462,8 @@ static void test_examples_comments_show_the_defaults(void **state)
 		    strncmp(at + 2, "vlan", 4) != 0 && strncmp(at + 2, "numa-node", 9) != 0 &&
 		    strncmp(at + 2, "file", 4) != 0 && strncmp(at + 2, "dir", 3) != 0 &&
 		    strncmp(at + 2, "owner", 5) != 0 && strncmp(at + 2, "group", 5) != 0 &&
-		    strncmp(at + 2, "listen", 6) != 0 && strncmp(at + 2, "idle-us", 7) != 0)
+		    strncmp(at + 2, "gateways", 8) != 0 && strncmp(at + 2, "listen", 6) != 0 &&
+		    strncmp(at + 2, "idle-us", 7) != 0)
 			at[1] = ' ';
 		at++;
 	}
@@ -395,7 +495,7 @@ static void test_reference_has_every_key(void **state)
 			fail_msg("docs/configuration.md has no row for %.*s", (int)size, key);
 	}
 	fclose(f);
-	assert_int_equal(keys_cnt, 36);
+	assert_int_equal(keys_cnt, 37);
 }
 
 int main(void)
@@ -403,6 +503,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_everything_said),
+		cmocka_unit_test(test_platforms),
+		cmocka_unit_test(test_many_platforms),
 		cmocka_unit_test(test_faults_are_told),
 		cmocka_unit_test(test_addresses_that_no_host_has),
 		cmocka_unit_test(test_address_counts),

@@ -35,6 +35,7 @@ static void gateways_fill(struct fx *fx)
 	assert_int_equal(pl_gateway_set_create(pl_verify_seal(fx->verify), NULL, confs, 2,
 					       &fx->gateways, NULL),
 			 0);
+	memcpy(fx->root, confs[0].root, sizeof(fx->root));
 	pl_seal_derive(key, confs[0].root, PL_SEAL_DIR_REQUEST, FX_EPOCH, FX_GATEWAY);
 	assert_int_equal(pl_seal_key_create(fx->peer, key, &fx->request_key), 0);
 	pl_seal_derive(key, confs[0].root, PL_SEAL_DIR_REPLY, FX_EPOCH, FX_GATEWAY);

@@ -30,6 +30,7 @@ struct fx {
 	struct pl_view view;
 	struct pl_now now;
 	struct pl_gateway_set *gateways;
+	uint8_t root[PL_SEAL_KEY_SIZE]; /* FX_GATEWAY's */
 	struct pl_table *table;
 	struct pl_table_reader *reader;
 	struct pl_seal *peer; /* the gateway's engine: libsodium */

@@ -124,12 +124,54 @@ static void test_far_over_its_limit_it_is_dropped_unopened(void **state)
 	assert_verdict(fx_ask(fx, &scan), PL_V_PASS);
 }
 
+/* A platform's gateways spend one share, whichever of them surges; and are limited together. */
+static void test_gateways_of_a_platform_are_limited_together(void **state)
+{
+	struct fx *fx = *state;
+	struct pl_gateway_conf confs[] = {
+		{.id = FX_GATEWAY - 1, .platform = 3, .epoch = 0       },
+		{.id = FX_GATEWAY,     .platform = 3, .epoch = FX_EPOCH},
+		{.id = FX_GATEWAY + 1, .platform = 0, .epoch = 0       },
+	};
+	struct pl_cert c = fx_cert_valid(79);
+	struct pl_wire_scan scan = fx_scan(fx, &c, FX_NOW_S, 1);
+	uint8_t data[PL_WIRE_REQ_SIZE_MAX];
+	struct pl_verify_item item = {.data = data};
+	uint32_t asked = 0;
+
+	fx_cert(fx, &c);
+	memcpy(confs[1].root, fx->root, sizeof(fx->root));
+	pl_gateway_set_destroy(fx->gateways);
+	assert_int_equal(pl_gateway_set_create(pl_verify_seal(fx->verify), NULL, confs,
+					       PL_ARRAY_CNT(confs), &fx->gateways, NULL),
+			 0);
+	fx->view.gateways = fx->gateways;
+	/* Of idx 0, the share of both. */
+	fx_saturate(fx, 1 + PL_SHED_HEAVY_WINDOWS);
+	assert_int_equal(pl_verify_limited_cnt(fx->verify), 1);
+	assert_true(pl_verify_is_limited(fx->verify, &fx->view, 0));
+	assert_true(pl_verify_is_limited(fx->verify, &fx->view, 1));
+	assert_false(pl_verify_is_limited(fx->verify, &fx->view, 2));
+	do {
+		assert_true(++asked < 10000);
+		item.request_size = fx_request(fx, data, &scan, 1);
+		(void)pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1);
+	} while (item.reply_size != 0);
+	assert_int_equal(item.drop, PL_DROP_SHED);
+	/* What was told is the gateway's own. */
+	assert_true(pl_verify_gateway_counters(fx->verify)[1].busy > 0);
+	assert_int_equal(pl_verify_gateway_counters(fx->verify)[0].busy, 0);
+	assert_int_equal(pl_verify_gateway_counters(fx->verify)[1].busy, fx->counters.busy_replies);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_over_its_limit_it_is_told_to_come_back, setup,
 						fx_teardown),
 		cmocka_unit_test_setup_teardown(test_far_over_its_limit_it_is_dropped_unopened,
+						setup, fx_teardown),
+		cmocka_unit_test_setup_teardown(test_gateways_of_a_platform_are_limited_together,
 						setup, fx_teardown),
 	};
 
