@@ -103,8 +103,6 @@ void pl_site_read_platforms(struct pl_conf *c, struct pl_site *site)
 	while ((s = pl_conf_section_next(c, "platform", s)) != NULL) {
 		if (site->platform_cnt == PL_SITE_PLATFORMS_MAX) {
 			pl_conf_error(c, s, NULL, "more than %u platforms", PL_SITE_PLATFORMS_MAX);
-			/* Else the key would be told as one that is not known. */
-			(void)pl_conf_find(c, s, "gateways");
 			continue;
 		}
 		read_platform(c, s, site);

@@ -579,13 +579,20 @@ static void test_a_platform_is_one_of_those_who_share(void **state)
 	assert_true(m->shed.limits[10].work_due != 0);
 	for (uint32_t i = 0; i < 10; i++)
 		assert_unharmed(m, i);
-	/* Heard by any of them: who is silent but for one is there all the same. */
 	free(m);
+	/* Of which any one was heard lately it is there, and no longer than that: two windows are not enough
+	 * to limit who is then alone. */
 	m = model_new();
 	platform_make(m, 9);
-	m->rate[4] = 10;
+	m->load.tick = 20 * (uint64_t)HZ;
 	m->rate[10] = 1.5 * CAPACITY;
-	model_run(m, 2.0);
+	model_run(m, 0.1);
+	assert_true(m->shed.watching);
+	m->gateways[4].seen_ms = m->load.wall_ms - PL_SHED_HEARD_MS + 2 * PL_SHED_WINDOW_MS - 1;
+	model_run(m, 1.0);
+	assert_nobody_limited(m);
+	m->gateways[4].seen_ms = m->load.wall_ms;
+	model_run(m, 1.0);
 	assert_int_equal(m->shed.limited_cnt, 1);
 	free(m);
 }

@@ -276,6 +276,8 @@ static void test_faults_are_told(void **state)
 		 "is longer than a range"															  },
 		{LEAST "[platform a]\ngateways = 3-9, 7\n",
 		 "7: gateway 7 is in [platform a] already"													 },
+		{LEAST "[platform a]\ngateways = 3-9\n[platform b]\ngateways = 9-12\n",
+		 "9-12: gateway 9 is in [platform a] already"												      },
 		{LEAST "[platform a]\ngateways = 3-9\n[platform b]\ngateways = 1-3\n",
 		 "1-3: gateway 3 is in [platform a] already"												       },
 		{LEAST

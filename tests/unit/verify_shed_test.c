@@ -158,6 +158,11 @@ static void test_gateways_of_a_platform_are_limited_together(void **state)
 		(void)pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1);
 	} while (item.reply_size != 0);
 	assert_int_equal(item.drop, PL_DROP_SHED);
+	/* Unopened: that it is forged is not seen. */
+	item.request_size = fx_request(fx, data, &scan, 1);
+	data[item.request_size - 1] ^= 1;
+	(void)pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1);
+	assert_int_equal(item.drop, PL_DROP_SHED);
 	/* What was told is the gateway's own. */
 	assert_true(pl_verify_gateway_counters(fx->verify)[1].busy > 0);
 	assert_int_equal(pl_verify_gateway_counters(fx->verify)[0].busy, 0);
