@@ -120,8 +120,7 @@ struct pl_table_reader_counters {
  * pl_table_quiesce() regularly or removed slots stay unused (nothing else waits for it).
  *
  * @return 0; -EUSERS when PL_TABLE_READERS_MAX are registered over all processes; -ENOMEM.
- * Thread: any, but not while another is in pl_table_grow_step(); then the reader belongs to one
- * thread at a time.
+ * Thread: any; then the reader belongs to one thread at a time. Blocks: for a pl_table_grow_step().
  */
 PL_MUST_USE int pl_table_reader_create(struct pl_table *t, struct pl_table_reader **out);
 void pl_table_reader_destroy(struct pl_table_reader *r);
@@ -309,11 +308,14 @@ struct pl_table_stats {
 	enum pl_table_memory memory;
 	bool fallback; /* conf.path could not be used: see fallback_reason */
 	bool growing;
-	bool superseded; /* another process grew the table: attach again */
+	uint64_t
+		grow_capacity; /* of the table that is to follow; 0: none, or it is in use already */
+	bool superseded;       /* another process grew the table: attach again */
 	char fallback_reason[160];
 };
 
-/** Any thread of a process that has it mapped; figures of a running writer are approximate. */
+/** Any thread of a process that has it mapped; figures of a running writer are approximate. Blocks: for a
+ * pl_table_grow_step(). */
 void pl_table_stats_get(const struct pl_table *t, struct pl_table_stats *out);
 
 /** Clear registrations of readers whose process has died; how many. The writer also does this by

@@ -13,6 +13,17 @@ static struct pl_map *map_cur(const struct pl_table *t)
 	return atomic_load_explicit(&t->view, memory_order_acquire)->cur;
 }
 
+/* Around what any thread does with the maps. */
+static void look_begin(const struct pl_table *t)
+{
+	pthread_mutex_lock((pthread_mutex_t *)(uintptr_t)&t->lock);
+}
+
+static void look_end(const struct pl_table *t)
+{
+	pthread_mutex_unlock((pthread_mutex_t *)(uintptr_t)&t->lock);
+}
+
 static struct pl_table *table_new(const struct pl_table_conf *conf, struct pl_map *cur,
 				  struct pl_map *prev)
 {
@@ -20,6 +31,7 @@ static struct pl_table *table_new(const struct pl_table_conf *conf, struct pl_ma
 
 	if (t == NULL)
 		return NULL;
+	pthread_mutex_init(&t->lock, NULL);
 	t->numa_node = conf->numa_node;
 	t->views[0] = (struct pl_table_view){.cur = cur, .prev = prev};
 	atomic_init(&t->view, &t->views[0]);
@@ -214,6 +226,7 @@ void pl_table_close(struct pl_table *t)
 		pl_map_close(t->grow_old);
 	pl_map_close(view->prev);
 	pl_map_close(view->cur);
+	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
 
@@ -333,7 +346,12 @@ void pl_map_position_get(struct pl_map *m, void *position)
 size_t pl_table_iterate(const struct pl_table *t, uint64_t *cursor, struct pl_table_entry *out,
 			size_t max)
 {
-	return pl_map_iterate(map_cur(t), cursor, UINT64_MAX, out, max);
+	size_t cnt;
+
+	look_begin(t);
+	cnt = pl_map_iterate(map_cur(t), cursor, UINT64_MAX, out, max);
+	look_end(t);
+	return cnt;
 }
 
 size_t pl_map_iterate(const struct pl_map *m, uint64_t *cursor, uint64_t slots_max,
@@ -369,9 +387,12 @@ static uint64_t peek(_Atomic uint64_t *p)
 
 void pl_table_stats_get(const struct pl_table *t, struct pl_table_stats *out)
 {
-	struct pl_map *m = map_cur(t);
-	struct pl_table_header *h = m->h;
+	struct pl_table_header *h;
+	struct pl_map *m;
 
+	look_begin(t);
+	m = map_cur(t);
+	h = m->h;
 	*out = (struct pl_table_stats){
 		.capacity = h->fixed.capacity,
 		.entry_cnt = peek(&h->entry_cnt),
@@ -389,6 +410,7 @@ void pl_table_stats_get(const struct pl_table *t, struct pl_table_stats *out)
 							      : PL_TABLE_MEM_HUGE_2M,
 		.fallback = t->fallback,
 		.growing = t->grow != PL_GROW_NONE,
+		.grow_capacity = t->grow == PL_GROW_FILL ? t->grow_new->h->fixed.capacity : 0,
 		.superseded = superseded(m),
 	};
 	memcpy(out->fallback_reason, t->fallback_reason, sizeof(out->fallback_reason));
@@ -399,4 +421,5 @@ void pl_table_stats_get(const struct pl_table *t, struct pl_table_stats *out)
 			atomic_load_explicit(&m->buckets[m->bucket_cnt + i / PL_TABLE_SLOTS]
 						      .facts[i % PL_TABLE_SLOTS],
 					     memory_order_relaxed) != 0;
+	look_end(t);
 }

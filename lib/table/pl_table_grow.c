@@ -17,6 +17,8 @@
  * Removed slots are not copied: a certificate that was removed and comes back after a grow has no
  * newest scan.
  *
+ * Each step holds the table's lock: figures, walks and registrations of other threads wait for it.
+ *
  * A death on the way: before {new, old} is published the old table is whole, and the new file is
  * dropped. After, attach finds both (superseded in the old, parent_id in the new) and goes on
  * from SWITCH; merging twice changes nothing.
@@ -111,6 +113,7 @@ void pl_table_grow_remove(struct pl_table *t, uint64_t id)
 int pl_table_grow_begin(struct pl_table *t, uint64_t capacity, char *error, size_t error_size)
 {
 	struct pl_map *old = atomic_load_explicit(&t->view, memory_order_acquire)->cur;
+	struct pl_map *fresh;
 	char *path = NULL;
 	int rc;
 
@@ -133,15 +136,17 @@ int pl_table_grow_begin(struct pl_table *t, uint64_t capacity, char *error, size
 		snprintf(error, error_size, "out of memory");
 		return -ENOMEM;
 	}
-	rc = pl_map_create(path, capacity, 0, t->numa_node, NULL, old, &t->grow_new, error,
-			   error_size);
+	rc = pl_map_create(path, capacity, 0, t->numa_node, NULL, old, &fresh, error, error_size);
 	free(path);
 	if (rc != 0)
 		return rc;
+	pthread_mutex_lock(&t->lock);
 	t->grow_old = old;
+	t->grow_new = fresh;
 	t->grow_cursor = 0;
 	t->grow_failed = false;
 	t->grow = PL_GROW_FILL;
+	pthread_mutex_unlock(&t->lock);
 	return 0;
 }
 
@@ -230,7 +235,7 @@ static void map_forget(struct pl_table *t, struct pl_map *m)
 	pl_map_close(m);
 }
 
-int pl_table_grow_step(struct pl_table *t, uint64_t slots)
+static int grow_step(struct pl_table *t, uint64_t slots)
 {
 	switch (t->grow) {
 	case PL_GROW_NONE:
@@ -256,6 +261,16 @@ int pl_table_grow_step(struct pl_table *t, uint64_t slots)
 		return 0;
 	}
 	return 0;
+}
+
+int pl_table_grow_step(struct pl_table *t, uint64_t slots)
+{
+	int ret;
+
+	pthread_mutex_lock(&t->lock);
+	ret = grow_step(t, slots);
+	pthread_mutex_unlock(&t->lock);
+	return ret;
 }
 
 /* A new table that no reader has had is thrown away; later phases are left as they are. */

@@ -15,6 +15,7 @@
 #ifndef PL_TABLE_PVT_H
 #define PL_TABLE_PVT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "cert/pl_cert.h"
@@ -190,6 +191,10 @@ struct pl_table {
 	uint64_t grow_cursor PL_OWNED_BY(writer);
 	uint64_t grow_epoch PL_OWNED_BY(writer);
 	bool grow_failed PL_OWNED_BY(writer);
+	/* Held by who looks at the table without being registered as its reader, and by the writer while it
+	 * grows it: so nobody looks at a map that goes, or at a view that is written. Never taken by a
+	 * look-up, a put or a quiescent point. */
+	pthread_mutex_t lock;
 };
 
 struct pl_table_reader;

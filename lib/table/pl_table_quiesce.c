@@ -228,16 +228,20 @@ int pl_table_reader_create(struct pl_table *t, struct pl_table_reader **out)
 {
 	struct pl_table_reader *r = aligned_alloc(
 		PL_CACHE_LINE, (sizeof(*r) + PL_CACHE_LINE - 1) / PL_CACHE_LINE * PL_CACHE_LINE);
-	const struct pl_table_view *view = atomic_load_explicit(&t->view, memory_order_acquire);
+	const struct pl_table_view *view;
 	struct pl_reader_slot *slot;
 
 	if (r == NULL)
 		return -ENOMEM;
 	memset(r, 0, sizeof(*r));
+	/* Until it is registered nothing keeps the map. */
+	pthread_mutex_lock(&t->lock);
+	view = atomic_load_explicit(&t->view, memory_order_acquire);
 	slot = pl_reader_slot_take(view->cur);
 	if (slot == NULL && pl_map_reap(view->cur) != 0)
 		slot = pl_reader_slot_take(view->cur);
 	if (slot == NULL) {
+		pthread_mutex_unlock(&t->lock);
 		free(r);
 		return -EUSERS;
 	}
@@ -247,6 +251,7 @@ int pl_table_reader_create(struct pl_table *t, struct pl_table_reader **out)
 	reader_use(r, view->cur, slot);
 	/* Registered first, then the view: a grow that did not see us has published by now. */
 	pl_table_reader_switch(r, view);
+	pthread_mutex_unlock(&t->lock);
 	*out = r;
 	return 0;
 }
