@@ -21,7 +21,7 @@
 	  "must come again from the authority; after a disk failure restart once the disk is "    \
 	  "sound")                                                                                \
 	A("table_full", "certificates that were issued last are missing and UNKNOWN",             \
-	  "raise 'capacity' in [table], reserve hugepages for it, restart")                       \
+	  "reserve hugepages for another table, raise 'capacity' in [table], passlinectl reload") \
 	A("waiver", "enforcement is waived; verdicts are as always",                              \
 	  "nothing: the authority signed it; passlinectl waiver shows until when")                \
 	A("busy", "scans beyond a platform's share are UNKNOWN or unanswered; others as ever",    \
@@ -78,9 +78,10 @@ static void print_table(const json_t *table)
 	uint64_t entries = pl_cli_u64(table, "entries"), capacity = pl_cli_u64(table, "capacity");
 	char a[32], b[32];
 
-	printf("table    %s of %s certificates, %.1f %%\n", pl_cli_count_text(entries, a),
+	printf("table    %s of %s certificates, %.1f %%%s\n", pl_cli_count_text(entries, a),
 	       pl_cli_count_text(capacity, b),
-	       capacity != 0 ? 100.0 * (double)entries / (double)capacity : 0.0);
+	       capacity != 0 ? 100.0 * (double)entries / (double)capacity : 0.0,
+	       pl_cli_bool(table, "growing") ? ", growing" : "");
 }
 
 static void print_traffic(const json_t *t)
@@ -146,8 +147,9 @@ static uint32_t print_worries(const json_t *r)
 	}
 	/* Below that: table_full says it. */
 	if (entries < capacity && entries >= capacity - capacity / 10) {
-		printf("\n! the table is nearly full\n    to do:       raise 'capacity' in [table] "
-		       "and restart, before it is\n");
+		printf("\n! the table is nearly full\n    to do:       raise 'capacity' in "
+		       "[table], "
+		       "passlinectl reload, before it is\n");
 		cnt++;
 	}
 	if (rx >= 1000 && dropped > rx / 100) {

@@ -30,7 +30,9 @@ struct pl_control {
 	uint32_t feed_refused; /* as last noted in the journal */
 	uint64_t snapshot;     /* last one told of */
 	uint64_t rebuilt_cnt;  /* the same */
-	bool serving;          /* said to be ready */
+	uint64_t grown_cnt;
+	uint64_t not_grown_cnt;
+	bool serving; /* said to be ready */
 	bool draining;
 	bool stopping;
 	uint64_t drain_end_ms; /* monotonic */

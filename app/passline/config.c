@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -349,8 +350,24 @@ static void check_authority_same(const struct pl_config *now, const struct pl_co
 	complain(cs, what);
 }
 
+static void check_not_smaller(const struct pl_site *site, uint64_t capacity_min,
+			      struct complaints *cs)
+{
+	char what[256];
+
+	if (site->table_capacity >= capacity_min)
+		return;
+	snprintf(what, sizeof(what),
+		 "[table] capacity cannot be lowered while the appliance runs: the table has room "
+		 "for %" PRIu64 " certificates. Give that or more, or restart it, and it makes the "
+		 "table anew",
+		 capacity_min);
+	complain(cs, what);
+}
+
 int pl_config_reload(const struct pl_config *now, struct pl_config *next,
-		     const struct pl_args *args, char *error, size_t error_size)
+		     const struct pl_args *args, uint64_t capacity_min, char *error,
+		     size_t error_size)
 {
 	struct complaints cs = {.text = error, .size = error_size};
 	static char frozen[PL_SITE_ERROR_SIZE];
@@ -360,6 +377,7 @@ int pl_config_reload(const struct pl_config *now, struct pl_config *next,
 		return -EINVAL;
 	if (pl_site_frozen_diff(&now->site, &next->site, frozen, sizeof(frozen)) != 0)
 		complain(&cs, frozen);
+	check_not_smaller(&next->site, capacity_min, &cs);
 	next->waiver = now->waiver;
 	load_rest(next, args, &cs);
 	check_tokens_same(now, next, &cs);

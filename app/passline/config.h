@@ -39,10 +39,12 @@ PL_MUST_USE int pl_config_load(struct pl_config *c, const struct pl_args *args, 
  * anything in it differs that only a restart can change, each such key named.
  *
  * @param now   what runs.
+ * @param capacity_min  certificates that the table has room for already.
  * @param next  what was read; the caller's to free. Not set on error.
  */
 PL_MUST_USE int pl_config_reload(const struct pl_config *now, struct pl_config *next,
-				 const struct pl_args *args, char *error, size_t error_size);
+				 const struct pl_args *args, uint64_t capacity_min, char *error,
+				 size_t error_size);
 /** Wipes the keys. */
 void pl_config_free(struct pl_config *c);
 

@@ -275,6 +275,7 @@ static void config_apply(struct pl_app *app, struct pl_config *next, const char 
 	s = &app->config.site;
 	/* Refused for a step-max of 0 only, which the site's range excludes. */
 	(void)!pl_clock_limits_set(app->clock, s->step_ms_max, s->need_synchronised, s->settle_s);
+	pl_loader_grow_to(&app->loader, s->table_capacity);
 	if (!rules_changed)
 		return;
 	/* relaxed: shown to humans. */
@@ -286,6 +287,15 @@ static void config_apply(struct pl_app *app, struct pl_config *next, const char 
 			 app->config.policy_hash[2], app->config.policy_hash[3]);
 }
 
+/* What the table has room for, or will: it grows under its readers, and never becomes smaller. */
+static uint64_t table_capacity(const struct pl_app *app)
+{
+	struct pl_table_stats stats;
+
+	pl_table_stats_get(app->table, &stats);
+	return stats.grow_capacity > stats.capacity ? stats.grow_capacity : stats.capacity;
+}
+
 int pl_control_reload(struct pl_app *app, const char *who, char *error, size_t error_size)
 {
 	static struct pl_config next;
@@ -295,7 +305,8 @@ int pl_control_reload(struct pl_app *app, const char *who, char *error, size_t e
 		snprintf(error, error_size, "the appliance is about to stop");
 		ret = -EBUSY;
 	} else {
-		ret = pl_config_reload(&app->config, &next, &app->args, error, error_size);
+		ret = pl_config_reload(&app->config, &next, &app->args, table_capacity(app), error,
+				       error_size);
 	}
 	if (ret == 0) {
 		ret = pl_control_publish(app, &next, error, error_size);
@@ -377,6 +388,29 @@ static const char *flags_text(uint32_t flags, char *text, size_t text_size)
 	return text;
 }
 
+static void note_growth(struct pl_app *app)
+{
+	struct pl_control *c = &app->control;
+	/* relaxed, both: shown to humans. */
+	uint64_t grown_cnt =
+		atomic_load_explicit(&app->loader.status.grown_cnt, memory_order_relaxed);
+	uint64_t not_grown_cnt =
+		atomic_load_explicit(&app->loader.status.not_grown_cnt, memory_order_relaxed);
+	struct pl_table_stats stats;
+
+	if (grown_cnt != c->grown_cnt) {
+		pl_table_stats_get(app->table, &stats);
+		pl_journal_write(&app->journal, "appliance", "table", "changed",
+				 "it has room for %" PRIu64 " certificates now", stats.capacity);
+	}
+	c->grown_cnt = grown_cnt;
+	/* Once, not at each trial. */
+	if (not_grown_cnt != 0 && c->not_grown_cnt == 0)
+		pl_journal_write(&app->journal, "appliance", "table", "refused",
+				 "it stays as large as it is: the log has the reason");
+	c->not_grown_cnt = not_grown_cnt;
+}
+
 /* What the journal tells of by itself: a new state, a segment that is refused. */
 static void note_tick(struct pl_app *app, uint32_t flags)
 {
@@ -409,6 +443,7 @@ static void note_tick(struct pl_app *app, uint32_t flags)
 		pl_journal_write(&app->journal, "appliance", "table", "changed",
 				 "it was found damaged, emptied and loaded again");
 	c->rebuilt_cnt = rebuilt_cnt;
+	note_growth(app);
 }
 
 static void state_tick(struct pl_app *app)

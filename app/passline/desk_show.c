@@ -38,6 +38,7 @@ static json_t *table_json(const struct pl_app *app)
 	(void)json_object_set_new(t, "bytes", pl_desk_number(s.size));
 	(void)json_object_set_new(t, "page_bytes", pl_desk_number(s.page_size));
 	(void)json_object_set_new(t, "refused_full", pl_desk_number(s.full_cnt));
+	(void)json_object_set_new(t, "growing", json_boolean(s.growing));
 	return t;
 }
 

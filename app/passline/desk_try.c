@@ -30,7 +30,8 @@ static int walk(struct pl_app *app, struct pl_ctl_call *call, struct trial *tria
 {
 	const struct timespec rest = {.tv_nsec = REST_US * 1000};
 	struct pl_table_reader *reader;
-	uint64_t cursor = 0, told = 0;
+	struct pl_table_stats stats;
+	uint64_t cursor = 0, told = 0, generation;
 	int rc = pl_table_reader_create(app->table, &reader);
 
 	if (rc != 0) {
@@ -38,10 +39,20 @@ static int walk(struct pl_app *app, struct pl_ctl_call *call, struct trial *tria
 			 strerror(-rc));
 		return rc;
 	}
+	pl_table_stats_get(app->table, &stats);
+	generation = stats.generation;
 	while (rc == 0) {
 		size_t cnt = pl_table_iterate(app->table, &cursor, trial->entries, SLICE_CNT);
 
 		pl_table_quiesce(reader);
+		/* The cursor is one of the table before. */
+		pl_table_stats_get(app->table, &stats);
+		if (stats.generation != generation) {
+			snprintf(call->error, call->error_size,
+				 "the table was replaced by a larger one meanwhile: try again");
+			rc = -EAGAIN;
+			break;
+		}
 		if (cnt == 0)
 			break;
 		for (size_t i = 0; i < cnt; i++)

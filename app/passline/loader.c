@@ -42,7 +42,7 @@ static void tell_full(struct pl_loader *l)
 	l->full_told = true;
 	pl_say("the table is full, new certificates find no room in it and absent ones are "
 	       "UNKNOWN: "
-	       "raise 'capacity' in [table] and restart");
+	       "raise 'capacity' in [table] and reload");
 }
 
 uint64_t pl_loader_now_s(void)
@@ -164,18 +164,20 @@ static void read_feed(struct pl_loader *l)
 
 /* Until something was renamed or made in the directory, or it is time to look anyway.
  * @return false to stop. */
-static bool wait_for_change(struct pl_loader *l)
+static bool wait_for_change(struct pl_loader *l, uint32_t wait_ms)
 {
 	struct pollfd fds[] = {
-		{.fd = l->stop_fd,              .events = POLLIN},
+		{.fd = l->wake_fd,              .events = POLLIN},
 		{.fd = l->watch_fd,             .events = POLLIN},
 		{.fd = pl_intake_fd(l->intake), .events = POLLIN},
 	};
 	char events[4096];
 
-	(void)poll(fds, PL_ARRAY_CNT(fds), PL_LOADER_POLL_MS);
+	(void)poll(fds, PL_ARRAY_CNT(fds), (int)wait_ms);
 	if (pl_loader_stopping(l))
 		return false;
+	if (fds[0].revents & POLLIN)
+		(void)!read(l->wake_fd, events, sizeof(uint64_t));
 	/* What happened does not matter, only that something did. */
 	if (fds[1].revents & POLLIN)
 		while (read(l->watch_fd, events, sizeof(events)) > 0)
@@ -188,7 +190,10 @@ static bool wait_for_change(struct pl_loader *l)
 static void *loader_main(void *ctx)
 {
 	struct pl_loader *l = ctx;
+	uint32_t wait_ms;
 
+	/* One that was growing when its process died. */
+	pl_loader_grow_through(l);
 	do {
 		read_feed(l);
 		/* A table that was damaged is empty then: read again, from the beginning. */
@@ -196,7 +201,8 @@ static void *loader_main(void *ctx)
 			read_feed(l);
 		if (!pl_loader_stopping(l))
 			pl_loader_prune(l);
-	} while (!pl_loader_stopping(l) && wait_for_change(l));
+		wait_ms = pl_loader_grow(l);
+	} while (!pl_loader_stopping(l) && wait_for_change(l, wait_ms));
 	return NULL;
 }
 
@@ -205,7 +211,10 @@ static void *loader_main(void *ctx)
 static void resume(struct pl_loader *l)
 {
 	union pl_table_position at;
+	struct pl_table_stats stats;
 
+	pl_table_stats_get(l->table, &stats);
+	l->growing = stats.growing;
 	pl_table_position_get(l->table, &at);
 	if (at.pos.sequence == 0)
 		return;
@@ -232,12 +241,13 @@ int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_in
 	l->dir_path = c->site.feed_store_dir;
 	l->pos.stream_id = authority->stream_id;
 	l->loading = true;
+	atomic_init(&l->capacity_wanted, c->site.table_capacity);
 	l->audited = true; /* there is nothing in it to be looked over, unless resume() finds it */
 	memcpy(conf.pubkey, authority->bytes, PL_FEED_PUBKEY_SIZE);
-	l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	l->batch = calloc(PL_LOADER_BATCH_CNT, sizeof(*l->batch));
-	if (l->stop_fd < 0 || l->watch_fd < 0 || l->batch == NULL ||
+	if (l->wake_fd < 0 || l->watch_fd < 0 || l->batch == NULL ||
 	    pl_feed_net_create(&l->net) != 0) {
 		snprintf(error, error_size, "cannot set up the loader: %s", strerror(errno));
 		ret = -ENOMEM;
@@ -273,15 +283,16 @@ void pl_loader_stop(struct pl_loader *l)
 		return;
 	atomic_store_explicit(&l->stop, true, memory_order_relaxed); /* see pl_loader_stopping() */
 	if (!pthread_equal(l->thread, pthread_self())) {
-		(void)!write(l->stop_fd, &(uint64_t){1}, sizeof(uint64_t));
+		(void)!write(l->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
 		pthread_join(l->thread, NULL);
 	}
 	pl_feed_store_close(l->store);
 	if (l->watch_fd >= 0)
 		close(l->watch_fd);
-	if (l->stop_fd >= 0)
-		close(l->stop_fd);
+	if (l->wake_fd >= 0)
+		close(l->wake_fd);
 	pl_feed_net_destroy(l->net);
 	free(l->batch);
+	free(l->missing.log);
 	l->running = false;
 }

@@ -36,11 +36,28 @@ struct pl_loader_status {
 	_Atomic uint64_t sequence;
 	_Atomic uint64_t segment_cnt; /* applied by this process */
 	_Atomic uint64_t record_cnt;
-	_Atomic uint64_t refused_cnt; /* readings that ended at a segment that was refused */
-	_Atomic uint32_t refused;     /* enum pl_feed_error of the latest reading */
-	_Atomic uint64_t snapshot;    /* the newest that was taken by this process; 0: none */
-	_Atomic uint64_t pruned_cnt;  /* segments and chunks deleted by this process */
-	_Atomic uint64_t rebuilt_cnt; /* tables found damaged, and emptied */
+	_Atomic uint64_t refused_cnt;   /* readings that ended at a segment that was refused */
+	_Atomic uint32_t refused;       /* enum pl_feed_error of the latest reading */
+	_Atomic uint64_t snapshot;      /* the newest that was taken by this process; 0: none */
+	_Atomic uint64_t pruned_cnt;    /* segments and chunks deleted by this process */
+	_Atomic uint64_t rebuilt_cnt;   /* tables found damaged, and emptied */
+	_Atomic uint64_t grown_cnt;     /* times that the table was replaced by a larger one */
+	_Atomic uint64_t not_grown_cnt; /* and times that it could not be */
+};
+
+/** A change of a certificate that found no room. */
+struct pl_loader_change {
+	uint64_t id;
+	uint32_t facts; /* 0: it was removed */
+	uint32_t order;
+};
+
+/** What to put when there is room: of each certificate the last change, if it is not there. */
+struct pl_loader_missing {
+	struct pl_loader_change *log;
+	size_t cnt;
+	size_t room;
+	bool lost; /* there were too many: the feed has to be read again */
 };
 
 struct pl_loader {
@@ -54,9 +71,11 @@ struct pl_loader {
 	struct pl_feed_net *net PL_OWNED_BY(loader);
 	const char *dir_path;
 	pthread_t thread;
-	int stop_fd; /* an eventfd: written once, to stop */
+	int wake_fd; /* an eventfd: to stop, or to look at capacity_wanted */
 	int watch_fd;
 	_Atomic bool stop PL_SHARED(ctrl, loader);
+	_Atomic uint64_t capacity_wanted PL_SHARED(ctrl, loader);
+	_Atomic bool grow_asked PL_SHARED(ctrl, loader); /* lately: do not wait to try it again */
 	bool running;
 	bool loading PL_OWNED_BY(loader); /* the first reading is not done */
 	bool behind PL_OWNED_BY(loader);  /* there are segments that the table has not got */
@@ -70,6 +89,10 @@ struct pl_loader {
 	uint64_t look_s PL_OWNED_BY(loader);  /* when the whole store was */
 	bool table_full PL_OWNED_BY(loader);
 	bool full_told PL_OWNED_BY(loader);
+	struct pl_loader_missing missing PL_OWNED_BY(loader);
+	bool growing PL_OWNED_BY(loader);
+	uint64_t grow_s PL_OWNED_BY(loader);        /* when it was last begun, in vain */
+	char grow_refusal[256] PL_OWNED_BY(loader); /* last one told */
 	char refusal[256] PL_OWNED_BY(loader); /* last one told, not to tell it again and again */
 };
 
@@ -82,6 +105,9 @@ struct pl_loader {
 PL_MUST_USE int pl_loader_start(struct pl_loader *l, const struct pl_config *c,
 				struct pl_intake *intake, struct pl_table *table,
 				struct pl_live *live, char *error, size_t error_size);
+/** Have room for so many certificates, without anybody waiting for it; less than there is changes nothing.
+ * Control's thread. */
+void pl_loader_grow_to(struct pl_loader *l, uint64_t capacity);
 /** Waits for the batch under way. Does nothing for a loader that did not start. */
 void pl_loader_stop(struct pl_loader *l);
 

@@ -20,7 +20,7 @@ static void wait_for_readers(void)
 /* Removed slots are used again once every worker has passed: that takes microseconds. A new
  * certificate that finds no room is passed over, and only that: the revocation behind it needs
  * none. */
-static int put_all(struct pl_loader *l, size_t cnt)
+int pl_loader_put(struct pl_loader *l, size_t cnt)
 {
 	uint32_t waits = 0;
 	size_t at = 0;
@@ -34,6 +34,7 @@ static int put_all(struct pl_loader *l, size_t cnt)
 			break;
 		if (ret == -ENOSPC) {
 			l->table_full = true;
+			pl_loader_missing_note(l, l->batch[at].id, l->batch[at].facts);
 			at++;
 			continue;
 		}
@@ -46,7 +47,7 @@ static int put_all(struct pl_loader *l, size_t cnt)
 
 /* The table and what it says of itself: a process that dies now is followed by one that goes on
  * after this position; one that died before applies the same again, which changes nothing. */
-static void position_set(struct pl_loader *l, const struct pl_feed_pos *pos)
+void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos)
 {
 	union pl_table_position at = {
 		{.pos = *pos, .snapshot = pos->sequence < l->snapshot_to ? l->snapshot_to : 0}
@@ -61,7 +62,7 @@ static void arrived(struct pl_loader *l, const struct pl_feed_pos *pos, uint32_t
 	/* A table that lacks certificates does not say that it holds their segment: the next start,
 	 * with more room, applies it again. */
 	if (!l->table_full)
-		position_set(l, pos);
+		pl_loader_position_set(l, pos);
 	/* relaxed, all three: figures for humans. */
 	atomic_fetch_add_explicit(&l->status.record_cnt, record_cnt, memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->status.segment_cnt, 1, memory_order_relaxed);
@@ -93,18 +94,19 @@ int pl_loader_segment(void *ctx, const struct pl_feed_segment *seg)
 			if (cnt < PL_LOADER_BATCH_CNT)
 				continue;
 		}
-		ret = put_all(l, cnt);
+		ret = pl_loader_put(l, cnt);
 		cnt = 0;
 		if (ret == 0 && r->op == PL_FEED_REMOVE) {
 			ret = pl_table_remove(l->table, r->cert_id);
 			if (ret == -ENOENT) /* absent already, as wanted */
 				ret = 0;
+			pl_loader_missing_note(l, r->cert_id, 0);
 		}
 		if (pl_loader_stopping(l))
 			return -ECANCELED;
 	}
 	if (ret == 0)
-		ret = put_all(l, cnt);
+		ret = pl_loader_put(l, cnt);
 	if (ret != 0)
 		return ret;
 	pl_feed_advance(&pos, seg);
@@ -127,7 +129,7 @@ static int apply_chunk(void *ctx, const struct pl_feed_segment *seg)
 			l->batch[k].id = seg->records[i + k].cert_id;
 			l->batch[k].facts = seg->records[i + k].facts;
 		}
-		ret = put_all(l, n);
+		ret = pl_loader_put(l, n);
 		if (ret != 0)
 			return ret;
 		if (pl_loader_stopping(l))
@@ -166,8 +168,11 @@ static enum pl_feed_error replace_content(struct pl_loader *l,
 {
 	bool was_full = l->table_full;
 	enum pl_feed_error e;
-	int ret = pl_table_sweep_begin(l->table);
+	int ret;
 
+	/* The one does not go with the other. */
+	pl_loader_grow_through(l);
+	ret = pl_table_sweep_begin(l->table);
 	if (ret != 0)
 		return not_applied(report, ret);
 	l->table_full = false;
@@ -182,10 +187,15 @@ static enum pl_feed_error replace_content(struct pl_loader *l,
 		l->table_full |= was_full;
 		return e;
 	}
+	pl_loader_missing_drop(l);
 	if (!l->table_full)
 		return PL_FEED_OK;
 	l->table_full = false;
-	return pl_feed_store_snapshot_read(l->store, snapshot, apply_chunk, l, report);
+	e = pl_feed_store_snapshot_read(l->store, snapshot, apply_chunk, l, report);
+	/* Half of it: which are missing is not known. */
+	l->missing.lost |= e != PL_FEED_OK;
+	l->table_full |= e != PL_FEED_OK;
+	return e;
 }
 
 enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_snapshot *snapshot,
@@ -209,7 +219,7 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 			return e;
 	}
 	l->snapshot_to = sequence;
-	position_set(l, &l->pos);
+	pl_loader_position_set(l, &l->pos);
 	e = stats.entry_cnt == 0
 		    ? pl_feed_store_snapshot_read(l->store, snapshot, apply_chunk, l, report)
 		    : replace_content(l, snapshot, report);
@@ -239,7 +249,7 @@ enum pl_feed_error pl_loader_end_check(struct pl_loader *l, struct pl_feed_repor
 
 /* ---- the table that was found ---- */
 
-static void forget(struct pl_loader *l)
+void pl_loader_forget(struct pl_loader *l)
 {
 	uint64_t stream_id = l->pos.stream_id;
 
@@ -247,6 +257,7 @@ static void forget(struct pl_loader *l)
 	l->pos = (struct pl_feed_pos){.stream_id = stream_id};
 	l->snapshot_to = 0;
 	l->table_full = false;
+	pl_loader_missing_drop(l);
 	pl_loader_flags_publish(l);
 	while (pl_table_clear(l->table) == -EAGAIN && !pl_loader_stopping(l))
 		wait_for_readers();
@@ -268,7 +279,7 @@ bool pl_loader_audit(struct pl_loader *l)
 		       error);
 		/* relaxed: a figure for humans. */
 		atomic_fetch_add_explicit(&l->status.rebuilt_cnt, 1, memory_order_relaxed);
-		forget(l);
+		pl_loader_forget(l);
 	}
 	l->audited = true;
 	pl_loader_flags_publish(l);

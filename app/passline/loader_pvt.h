@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Between the loader's files: loader.c decides what is read and says how it went, loader_apply.c
- * puts it into the table. All of it is the loader's thread. */
+ * puts it into the table, loader_grow.c
+ * makes that larger. All of it is the loader's thread. */
 #ifndef PL_LOADER_PVT_H
 #define PL_LOADER_PVT_H
 
 #include "loader.h"
 
 #define PL_LOADER_BATCH_CNT 512u
+
+/* Of growing; tests have other ones. */
+#ifndef PL_LOADER_GROW_SLOTS
+#define PL_LOADER_GROW_SLOTS  65536u /* a step: some ms */
+#define PL_LOADER_TURN_NS     5000000u
+#define PL_LOADER_MISSING_MIN (1u << 12)
+#define PL_LOADER_MISSING_MAX (1u << 24) /* entries; 256 MB */
+#endif
 
 static inline bool pl_loader_stopping(const struct pl_loader *l)
 {
@@ -53,6 +62,29 @@ enum pl_feed_error pl_loader_end_check(struct pl_loader *l, struct pl_feed_repor
  * @return false if so.
  */
 bool pl_loader_audit(struct pl_loader *l);
+
+/** A certificate found no room, or there is none that was to be removed, which may be as it had found none.
+ * facts 0: removed. */
+void pl_loader_missing_note(struct pl_loader *l, uint64_t id, uint32_t facts);
+
+/** There is none missing, or it is known no more which. */
+void pl_loader_missing_drop(struct pl_loader *l);
+
+/**
+ * Do a part of making the table larger, if that is wanted or under way; and when it is done, put what had
+ * found no room.
+ * @return when to come again, in ms.
+ */
+uint32_t pl_loader_grow(struct pl_loader *l);
+/** If it is under way, all of it; not beyond two minutes. */
+void pl_loader_grow_through(struct pl_loader *l);
+
+/** Put the first cnt of l->batch. 0, or what was wrong with the table: full is nothing wrong, but noted. */
+int pl_loader_put(struct pl_loader *l, size_t cnt);
+/** Everything up to l->pos is in the table: say so in it. */
+void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos);
+/** Begin with nothing: what is there is not to be believed, or not to be completed. */
+void pl_loader_forget(struct pl_loader *l);
 
 /** Delete from the store what its second newest snapshot stands for. */
 void pl_loader_prune(struct pl_loader *l);

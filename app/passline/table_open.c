@@ -117,17 +117,39 @@ static int table_remove(struct pl_app *app, const char *why, char *error, size_t
 	return -ENOENT;
 }
 
+static bool is_larger(const struct pl_app *app, uint64_t capacity, char *text, size_t text_size)
+{
+	struct pl_table_stats stats;
+
+	pl_table_stats_get(app->table, &stats);
+	snprintf(text, text_size,
+		 "it has room for %" PRIu64 " certificates, more than 'capacity' in [table] says",
+		 stats.capacity);
+	return stats.capacity > capacity;
+}
+
 static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *error,
 		  size_t error_size)
 {
-	int ret = pl_table_attach(conf, true, &app->table, error, error_size);
+	/* A smaller one is taken as it is, and the loader makes it larger. */
+	const struct pl_table_conf any = {.path = conf->path,
+					  .fallback_path = conf->fallback_path,
+					  .numa_node = conf->numa_node};
+	int ret = pl_table_attach(&any, true, &app->table, error, error_size);
 	const char *why;
+	char larger[160];
 
-	if (ret == -ERANGE || ret == -EILSEQ)
+	if (ret == -EILSEQ)
 		return table_remove(app, error, error, error_size);
+	if (ret == -EBUSY) {
+		size_t used = strlen(error);
+
+		snprintf(error + used, error_size - used, " ('path' in [table])");
+	}
 	if (ret != 0)
 		return ret;
-	why = table_is_not_of_feed(app);
+	why = is_larger(app, conf->capacity, larger, sizeof(larger)) ? larger
+								     : table_is_not_of_feed(app);
 	if (why == NULL)
 		return 0;
 	pl_table_close(app->table);

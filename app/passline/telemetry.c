@@ -194,6 +194,7 @@ static void table_add(struct rte_tel_data *d, const struct pl_app *app)
 	rte_tel_data_add_dict_u64(d, "table_bytes", s.size);
 	rte_tel_data_add_dict_u64(d, "table_page_bytes", s.page_size);
 	rte_tel_data_add_dict_u64(d, "table_full", s.full_cnt);
+	rte_tel_data_add_dict_u64(d, "table_growing", s.growing);
 }
 
 /* A name that the EAL takes: of letters, digits, '_' and '/'. It refuses others without a word. */

@@ -47,7 +47,6 @@ static void differs(struct diff *d, const char *section, const char *key)
 	F("feed", "listen", feed_listen)         \
 	F("feed", "rate", feed_certs_per_s_max)  \
 	F("feed", "dir", feed_dir)               \
-	F("table", "capacity", table_capacity)   \
 	F("table", "memory", table_memory)       \
 	F("table", "path", table_path)           \
 	F("table", "numa-node", table_numa_node) \

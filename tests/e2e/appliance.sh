@@ -68,7 +68,7 @@ appliance_site() {
 		drain = 100 ms
 		$(added worker "$@")
 	EOF2
-	at_exit rm -f "/dev/shm/passline-e2e-$$"
+	at_exit rm -f "/dev/shm/passline-e2e-$$" "/dev/shm/passline-e2e-$$.new"
 }
 
 # appliance_cable: namespaces $client and $server with veth0 in each; the client's end has

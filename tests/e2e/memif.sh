@@ -19,11 +19,17 @@ memif_appliance() {
 	nation_make "$e2e_dir" >/dev/null
 	nation_feed "$e2e_dir"
 	appliance_prefix=pl-e2e-$$
+	memif_start
+	ok "the appliance is ready" wait_until "$appliance_start_s" grep -q 'passline: ready' "$site/log"
+	mkdir -p "$e2e_dir/state"
+}
+
+# memif_start: the appliance of memif_appliance, again.
+memif_start() {
+	rm -f "$site/log" "$socket" # or its last life would seem to be this one
 	spawn appliance_pid "$site/log" "$(pl_bin passline)" -l 0,1 -m 320 --huge-dir "$huge" \
 		--single-file-segments --no-pci --file-prefix "$appliance_prefix" --log-level warning \
 		--vdev "net_memif0,role=server,id=0,socket=$socket,socket-abstract=no" -- "$site/passline.conf"
-	ok "the appliance is ready" wait_until "$appliance_start_s" grep -q 'passline: ready' "$site/log"
-	mkdir -p "$e2e_dir/state"
 }
 
 # load OPTION...: passline-load at the other end.

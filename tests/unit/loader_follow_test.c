@@ -106,6 +106,20 @@ bool pl_loader_audit(struct pl_loader *of)
 	(void)of;
 	return true;
 }
+uint32_t pl_loader_grow(struct pl_loader *of)
+{
+	(void)of;
+	return 0;
+}
+void pl_loader_grow_through(struct pl_loader *of)
+{
+	(void)of;
+}
+void pl_table_stats_get(const struct pl_table *t, struct pl_table_stats *out)
+{
+	(void)t;
+	memset(out, 0, sizeof(*out));
+}
 void pl_loader_prune(struct pl_loader *of)
 {
 	(void)of;

@@ -24,6 +24,7 @@ static int hook_put_many(struct pl_table *t, const struct pl_table_entry *entrie
 #include "../../app/passline/loader_apply.c"
 #undef pl_table_remove
 #undef pl_table_put_many
+#include "../../app/passline/loader_grow.c"
 
 #define STREAM    9u
 #define CAPACITY  2000u
@@ -355,7 +356,7 @@ static void test_a_damaged_snapshot_changes_nothing_of_a_running_table(void **st
 	(void)state;
 	fill(400, 300);
 	fx.l.pos.sequence = 3;
-	position_set(&fx.l, &fx.l.pos);
+	pl_loader_position_set(&fx.l, &fx.l.pos);
 	chunk_damage(7, 3);
 	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_SIGNATURE);
 	assert_string_equal(fx.report.name, "00000000000000000007.00003.plsnap");
@@ -441,7 +442,7 @@ static void test_a_snapshot_larger_than_the_table_says_so_and_takes_what_fits(vo
 	(void)state;
 	fill(1, 10);
 	fx.l.pos.sequence = 3;
-	position_set(&fx.l, &fx.l.pos);
+	pl_loader_position_set(&fx.l, &fx.l.pos);
 	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
 	assert_true(fx.l.table_full);
 	assert_int_equal(entry_cnt(), CAPACITY);

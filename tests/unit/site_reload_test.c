@@ -43,7 +43,7 @@ static const struct change {
 	{"rate = 1M",               "rate = 2M",               "[feed] rate"         },
 	{"dir = f\n",               "dir = e\n",               "[feed] dir"          },
 	{"age-max = 1 h",           "age-max = 2 h",           ""                    },
-	{"capacity = 1000",         "capacity = 2000",         "[table] capacity"    },
+	{"capacity = 1000",         "capacity = 2000",         ""                    },
 	{"memory = auto",           "memory = hugepages",      "[table] memory"      },
 	{"path = /x/t",             "path = /x/u",             "[table] path"        },
 	{"numa-node = 0",           "numa-node = 1",           "[table] numa-node"   },
@@ -140,7 +140,6 @@ static void test_a_reload_leaves_alone_what_cannot_change(void **state)
 	KEPT(feed_dir);
 	KEPT(feed_listen);
 	KEPT(feed_certs_per_s_max);
-	KEPT(table_capacity);
 	KEPT(table_memory);
 	KEPT(table_path);
 	KEPT(table_fallback_path);

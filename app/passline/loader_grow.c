@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A larger table under the workers: they are answered from the old one until the new one has all of it,
+ * and the loader takes segments meanwhile. What had found no room is put in then.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loader_pvt.h"
+#include "ready.h"
+
+#define TURN_GAP_MS 1u  /* between turns, for whoever shares the CPU */
+#define RETRY_S     60u /* after a refusal: hugepages may have been reserved */
+#define THROUGH_S   120u
+
+/* ---- what found no room ---- */
+
+/* By certificate, and of one certificate in the order of time. */
+static int compare_missing(const void *pa, const void *pb)
+{
+	const struct pl_loader_change *a = pa, *b = pb;
+
+	if (a->id != b->id)
+		return a->id < b->id ? -1 : 1;
+	return (a->order > b->order) - (a->order < b->order);
+}
+
+/* Of each certificate the last change only. */
+static void compact(struct pl_loader_missing *m)
+{
+	size_t kept = 0;
+
+	if (m->cnt != 0)
+		qsort(m->log, m->cnt, sizeof(*m->log), compare_missing);
+	for (size_t i = 0; i < m->cnt; i++)
+		if (i + 1 == m->cnt || m->log[i + 1].id != m->log[i].id)
+			m->log[kept++] = m->log[i];
+	m->cnt = kept;
+	for (size_t i = 0; i < kept; i++)
+		m->log[i].order = (uint32_t)i;
+}
+
+static bool make_room(struct pl_loader_missing *m)
+{
+	size_t room = m->room == 0 ? PL_LOADER_MISSING_MIN : 2 * m->room;
+	struct pl_loader_change *log;
+
+	if (m->cnt < m->room)
+		return true;
+	if (m->room == PL_LOADER_MISSING_MAX) {
+		compact(m);
+		/* Or each change would mean to sort all of them. */
+		return m->cnt < PL_LOADER_MISSING_MAX / 4 * 3;
+	}
+	log = realloc(m->log, room * sizeof(*log));
+	if (log == NULL)
+		return false;
+	m->log = log;
+	m->room = room;
+	return true;
+}
+
+void pl_loader_missing_note(struct pl_loader *l, uint64_t id, uint32_t facts)
+{
+	struct pl_loader_missing *m = &l->missing;
+
+	/* Removed: of one that is not missing there is nothing to take back. */
+	if (m->lost || (facts == 0 && m->cnt == 0))
+		return;
+	if (!make_room(m)) {
+		pl_loader_missing_drop(l);
+		m->lost = true;
+		return;
+	}
+	m->log[m->cnt] =
+		(struct pl_loader_change){.id = id, .facts = facts, .order = (uint32_t)m->cnt};
+	m->cnt++;
+}
+
+void pl_loader_missing_drop(struct pl_loader *l)
+{
+	free(l->missing.log);
+	l->missing = (struct pl_loader_missing){0};
+}
+
+/* What is there by now came later than what the log has of it. */
+static int put_missing(struct pl_loader *l, const struct pl_loader_missing *m)
+{
+	size_t cnt = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < m->cnt && ret == 0; i++) {
+		const struct pl_loader_change *c = &m->log[i];
+
+		if (c->facts == 0 || pl_table_get(l->table, c->id, NULL, NULL) == 0)
+			continue;
+		l->batch[cnt++] = (struct pl_table_entry){.id = c->id, .facts = c->facts};
+		if (cnt < PL_LOADER_BATCH_CNT)
+			continue;
+		ret = pl_loader_put(l, cnt);
+		cnt = 0;
+	}
+	return ret != 0 ? ret : pl_loader_put(l, cnt);
+}
+
+/* There is room now. That some are missing is said until they are all there. */
+static void put_back(struct pl_loader *l)
+{
+	struct pl_loader_missing m = l->missing;
+	int ret;
+
+	if (m.lost) {
+		pl_say("more was missing than was kept: everything is UNKNOWN until the feed is "
+		       "loaded again");
+		pl_loader_forget(l);
+		return;
+	}
+	compact(&m);
+	l->missing = (struct pl_loader_missing){0};
+	l->table_full = false;
+	ret = put_missing(l, &m);
+	if (ret != 0) {
+		/* All of it counts still; what is there by then is passed over. */
+		pl_loader_missing_drop(l);
+		l->missing = m;
+		l->table_full = true;
+		return;
+	}
+	free(m.log);
+	if (l->table_full)
+		return;
+	l->full_told = false;
+	pl_loader_position_set(l, &l->pos);
+	pl_say("all that found no room is in the table now");
+	pl_loader_flags_publish(l);
+}
+
+/* ---- growing ---- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void refused(struct pl_loader *l, const char *why)
+{
+	l->grow_s = pl_loader_now_s();
+	/* relaxed: a figure for humans. */
+	atomic_fetch_add_explicit(&l->status.not_grown_cnt, 1, memory_order_relaxed);
+	if (strcmp(l->grow_refusal, why) == 0)
+		return;
+	snprintf(l->grow_refusal, sizeof(l->grow_refusal), "%s", why);
+	pl_say("the table stays as large as it is: %s. It is tried again every %u s, and at a "
+	       "reload",
+	       why, RETRY_S);
+}
+
+static bool begin(struct pl_loader *l)
+{
+	/* relaxed, both: a number and a hint; nothing is read under them. */
+	uint64_t wanted = atomic_load_explicit(&l->capacity_wanted, memory_order_relaxed);
+	struct pl_table_stats stats;
+	char error[256];
+
+	pl_table_stats_get(l->table, &stats);
+	if (wanted <= stats.capacity || l->loading || !l->audited)
+		return false;
+	if (!atomic_exchange_explicit(&l->grow_asked, false, memory_order_relaxed) &&
+	    l->grow_s != 0 && pl_loader_now_s() < l->grow_s + RETRY_S)
+		return false;
+	if (pl_table_grow_begin(l->table, wanted, error, sizeof(error)) != 0) {
+		refused(l, error);
+		return false;
+	}
+	pl_say("the table grows from %" PRIu64 " to %" PRIu64 " certificates", stats.capacity,
+	       wanted);
+	l->growing = true;
+	return true;
+}
+
+static void grown(struct pl_loader *l)
+{
+	struct pl_table_stats stats;
+
+	l->growing = false;
+	l->grow_s = 0;
+	l->grow_refusal[0] = '\0';
+	pl_table_stats_get(l->table, &stats);
+	pl_say("the table has room for %" PRIu64 " certificates now", stats.capacity);
+	/* relaxed: a figure for humans. */
+	atomic_fetch_add_explicit(&l->status.grown_cnt, 1, memory_order_relaxed);
+	if (l->table_full)
+		put_back(l);
+}
+
+/* @return whether to come again soon. */
+static bool turn(struct pl_loader *l)
+{
+	uint64_t end_ns = now_ns() + PL_LOADER_TURN_NS;
+	char why[128];
+	int ret;
+
+	do
+		ret = pl_table_grow_step(l->table, PL_LOADER_GROW_SLOTS);
+	while (ret == 1 && now_ns() < end_ns && !pl_loader_stopping(l));
+	if (ret == 1)
+		return true;
+	if (ret == 0) {
+		grown(l);
+		return true; /* more may have been asked for since */
+	}
+	l->growing = ret != -ENOSPC;
+	snprintf(why, sizeof(why), "%s",
+		 ret == -ENOSPC ? "the larger one has no place for all of it" : strerror(-ret));
+	refused(l, why);
+	return false;
+}
+
+uint32_t pl_loader_grow(struct pl_loader *l)
+{
+	if (!l->growing && !begin(l))
+		return PL_LOADER_POLL_MS;
+	return turn(l) ? TURN_GAP_MS : PL_LOADER_POLL_MS;
+}
+
+void pl_loader_grow_through(struct pl_loader *l)
+{
+	const struct timespec gap = {.tv_nsec = TURN_GAP_MS * 1000000};
+	uint64_t end_s = pl_loader_now_s() + THROUGH_S;
+
+	while (l->growing && !pl_loader_stopping(l) && turn(l) && pl_loader_now_s() < end_s)
+		(void)nanosleep(&gap, NULL);
+}
+
+void pl_loader_grow_to(struct pl_loader *l, uint64_t capacity)
+{
+	/* relaxed, both: see begin(). */
+	atomic_store_explicit(&l->capacity_wanted, capacity, memory_order_relaxed);
+	atomic_store_explicit(&l->grow_asked, true, memory_order_relaxed);
+	(void)!write(l->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
