@@ -21,7 +21,9 @@
 #define SHOWN_MAX      2000u
 #define ROUNDS         60u
 #define ROUND_PAUSE_US 200u
-#define BURSTS_MIN     300u /* of each reader */
+#define THREADS        (READERS + 1) /* and one who is none */
+#define BURSTS_MIN     300u          /* of each reader */
+#define LOOKS_MIN      30u
 #define GROWS_MIN      3u
 #define WRITES         2000u /* a round */
 #define PASS_BURSTS    4u
@@ -173,6 +175,42 @@ static void *reader_thread(void *arg)
 	return NULL;
 }
 
+/* Who is no reader: looks at the figures, walks over all of it, comes as a reader and goes again, whatever
+ * the writer makes of the table meanwhile. */
+static void *looker_thread(void *arg)
+{
+	struct tally *t = arg;
+	uint64_t rng = (uintptr_t)arg;
+
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		uint64_t id = id_of(rnd(&rng, STABLE_CNT)), cursor = 0, cnt = 0;
+		struct pl_table_entry entries[64];
+		struct pl_table_stats stats;
+		struct pl_table_reader *r;
+		struct pl_table_hit hit;
+		size_t got;
+
+		pl_table_stats_get(table, &stats);
+		if (stats.slot_cnt < stats.capacity || stats.entry_cnt > stats.capacity)
+			wrong(t, "figures of no table", stats.capacity);
+		while ((got = pl_table_iterate(table, &cursor, entries, 64)) != 0)
+			cnt += got;
+		if (cnt == 0)
+			wrong(t, "nobody there", 0);
+		if (pl_table_reader_create(table, &r) != 0) {
+			wrong(t, "no reader", 0);
+			break;
+		}
+		pl_table_find(r, &id, 1, &hit);
+		t->found += hit.found == PL_TABLE_FOUND;
+		if (hit.found != PL_TABLE_FOUND || !facts_fit(id, hit.facts))
+			wrong(t, "missed by one that has just come", id);
+		pl_table_reader_destroy(r);
+		atomic_fetch_add_explicit(&t->bursts, 1, memory_order_relaxed);
+	}
+	return NULL;
+}
+
 static void put(uint32_t key, uint32_t version)
 {
 	int rc = pl_table_put(table, id_of(key), facts_of(id_of(key), version));
@@ -224,8 +262,9 @@ static bool enough(const struct tally *tallies, bool grow)
 {
 	struct pl_table_stats stats;
 
-	for (uint32_t i = 0; i < READERS; i++)
-		if (atomic_load_explicit(&tallies[i].bursts, memory_order_relaxed) < BURSTS_MIN)
+	for (uint32_t i = 0; i < THREADS; i++)
+		if (atomic_load_explicit(&tallies[i].bursts, memory_order_relaxed) <
+		    (i < READERS ? BURSTS_MIN : LOOKS_MIN))
 			return false;
 	pl_table_stats_get(table, &stats);
 	return !grow || stats.generation >= GROWS_MIN;
@@ -237,8 +276,8 @@ static void stress(uint64_t bucket_cnt, bool grow)
 		.capacity = STABLE_CNT + CHURN_CNT, .hash_seed = 5, .numa_node = -1};
 	struct pl_table_tuning tuning = {.bucket_cnt = bucket_cnt,
 					 .first_epoch = (UINT64_C(5) << 27) - 100};
-	struct tally tallies[READERS] = {0};
-	pthread_t threads[READERS];
+	struct tally tallies[THREADS] = {0};
+	pthread_t threads[THREADS];
 	uint64_t rng = bucket_cnt;
 
 	memset(accepted, 0, sizeof(accepted));
@@ -247,8 +286,11 @@ static void stress(uint64_t bucket_cnt, bool grow)
 	assert_int_equal(pl_table_create_tuned(&conf, &tuning, &table, error, sizeof(error)), 0);
 	for (uint32_t key = 0; key < STABLE_CNT; key++)
 		put(key, 0);
-	for (uint32_t i = 0; i < READERS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, reader_thread, &tallies[i]), 0);
+	for (uint32_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL,
+						i < READERS ? reader_thread : looker_thread,
+						&tallies[i]),
+				 0);
 	/* On a busy machine readers may hardly run: on until they have. */
 	for (uint32_t round = 0; (round < ROUNDS || !enough(tallies, grow)) &&
 				 !atomic_load_explicit(&stop, memory_order_relaxed);
@@ -266,11 +308,11 @@ static void stress(uint64_t bucket_cnt, bool grow)
 	       !atomic_load_explicit(&stop, memory_order_relaxed))
 		usleep(ROUND_PAUSE_US);
 	atomic_store_explicit(&stop, true, memory_order_relaxed);
-	for (uint32_t i = 0; i < READERS; i++)
+	for (uint32_t i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	for (uint32_t i = 0; i < READERS; i++) {
+	for (uint32_t i = 0; i < THREADS; i++) {
 		if (tallies[i].wrong != NULL)
-			fail_msg("reader %u: %s: id %016llx", i, tallies[i].wrong,
+			fail_msg("thread %u: %s: id %016llx", i, tallies[i].wrong,
 				 (unsigned long long)tallies[i].wrong_id);
 		assert_true(tallies[i].found > 0);
 	}
