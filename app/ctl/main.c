@@ -18,7 +18,7 @@ const struct pl_cli_command pl_cli_commands[] = {
 			       "and what to do.\n"
 			       "    The exit status says that the appliance answered, not that all "
 			       "is well: for that,\n"
-			       "    ask with --json, where \"flags\" is empty.\n",   .options = "",
+			       "    ask with --json, where \"flags\" is empty.\n", .options = "",
 	 },
 	{
          .name = "feed",
@@ -32,7 +32,7 @@ const struct pl_cli_command pl_cli_commands[] = {
 			       "    Each is checked, stored durably, and then applied. One that is "
 			       "there already, or that\n"
 			       "    a snapshot stands for, is no error; the first that is "
-			       "refused ends it.\n",		  .options = "push",
+			       "refused ends it.\n",		.options = "push",
 	 },
 	{
          .name = "policy",
@@ -47,7 +47,7 @@ const struct pl_cli_command pl_cli_commands[] = {
 			       "would get another verdict by\n"
 			       "    the rules of FILE, and how many of the last hour's scans, "
 			       "estimated from a sample. Nothing\n"
-			       "    is changed.\n",							   .options = "try --class=",
+			       "    is changed.\n",							 .options = "try --class=",
 	 },
 	{
          .name = "gateways",
@@ -63,9 +63,9 @@ const struct pl_cli_command pl_cli_commands[] = {
 			"answered with one\n"
 			"    error), busy (of these, the ones told to come back). \"limited by\" "
 			"says that this\n"
-			"    many queues limit it now, as it asks for more than its share; \"of\" "
-			"names its\n"
-			"    [platform], whose gateways have one share together.\n",									  .options = "--from= --limit=",
+			"    many queues limit it now, as it asks for more than its share; "
+			"gateways of one\n"
+			"    [platform] have one together.\n",									.options = "--from= --limit=",
 	 },
 	{
          .name = "keys",
@@ -81,7 +81,7 @@ const struct pl_cli_command pl_cli_commands[] = {
          .summary = "all counters, with what they count",
          .synopsis = "[--all]",
          .description = "    Verdicts and drops that never happened are left out, unless "
-			       "--all is given.\n",			   .options = "--all",
+			       "--all is given.\n",			 .options = "--all",
 	 },
 	{
          .name = "drain",
@@ -92,7 +92,7 @@ const struct pl_cli_command pl_cli_commands[] = {
 			       "another appliance; requests\n"
 			       "    are answered as before. With --stop it stops after `drain` of "
 			       "[worker], as after\n"
-			       "    SIGTERM.\n",							 .options = "--stop",
+			       "    SIGTERM.\n",						       .options = "--stop",
 	 },
 	{
          .name = "undrain",
@@ -110,7 +110,7 @@ const struct pl_cli_command pl_cli_commands[] = {
          .description =
 			"    As SIGHUP does. All of it takes effect at once, or nothing, and the "
 			"reasons are told:\n"
-			"    all of them, among them every key whose change needs a restart.\n",				     .options = "",
+			"    all of them, among them every key whose change needs a restart.\n",				   .options = "",
 	 },
 	{
          .name = "waiver",
@@ -126,7 +126,7 @@ const struct pl_cli_command pl_cli_commands[] = {
 			       "    ends by itself, and outlives a restart. Only a newer one takes "
 			       "its place.\n"
 			       "    drop: takes it away on this appliance, for good: it is not "
-			       "taken again.\n",					    .options = "list apply drop",
+			       "taken again.\n",					  .options = "list apply drop",
 	 },
 	{
          .name = "journal",

@@ -129,7 +129,7 @@ static void gateway_row(const json_t *g, uint64_t now_ms)
 	if (pl_cli_u64(g, "limited_by") != 0)
 		printf(", limited by %" PRIu64 " queue(s)", pl_cli_u64(g, "limited_by"));
 	if (*pl_cli_str(g, "platform") != '\0')
-		printf(", of %s", pl_cli_str(g, "platform"));
+		printf(", platform %s", pl_cli_str(g, "platform"));
 	printf("\n");
 }
 

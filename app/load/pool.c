@@ -329,9 +329,9 @@ int pool_open(struct pool *p, const struct load_args *args, char *error, size_t 
 	}
 	if (args->surge_share > 0 && p->gateways->cnt <= args->surge_gateways) {
 		snprintf(error, error_size,
-			 "--surge: %s has the keys of %u gateway(s), and %u surge(s): add "
-			 "another's",
-			 args->key_dir, p->gateways->cnt, args->surge_gateways);
+			 "--surge-gateways %u: %s has the keys of %u gateways, of which one at "
+			 "least must not surge: add keys, or let fewer surge",
+			 args->surge_gateways, args->key_dir, p->gateways->cnt);
 		return -EINVAL;
 	}
 	if (p->await.cnt > places / 2) {

@@ -117,22 +117,36 @@ static void check_epochs(struct complaints *cs, const struct pl_keys *gateways, 
 	free(id);
 }
 
-/* A platform without a gateway holds, as keys may come later; but a number may be mistyped. */
+/* A platform without a gateway holds, as keys may come later, and so does one with all of them; but somebody
+ * may have meant something else. */
 static void look_at_platforms(const struct pl_config *c)
 {
-	bool has_gateway[PL_SITE_PLATFORMS_MAX] = {false};
+	int32_t of_first = pl_site_platform_of(&c->site, c->gateways->key[0].gateway_id);
+	bool has_gateway[PL_SITE_PLATFORMS_MAX] = {false}, same = of_first >= 0;
+	uint32_t first = 0, empty_cnt = 0;
 
 	for (uint32_t i = 0; i < c->gateways->cnt; i++) {
 		int32_t platform = pl_site_platform_of(&c->site, c->gateways->key[i].gateway_id);
 
+		same &= platform == of_first;
 		if (platform >= 0)
 			has_gateway[platform] = true;
 	}
-	for (uint32_t i = 0; i < c->site.platform_cnt; i++)
-		if (!has_gateway[i])
-			pl_say("[platform %s]: none of its gateways has a key in %s: are the "
-			       "numbers right?",
-			       c->site.platforms[i], c->site.gateway_dir);
+	for (uint32_t i = 0; i < c->site.platform_cnt; i++) {
+		if (has_gateway[i])
+			continue;
+		first = empty_cnt == 0 ? i : first;
+		empty_cnt++;
+	}
+	if (empty_cnt != 0)
+		pl_say("[platform %s]%s: none of its gateways has a key in %s: are the numbers "
+		       "right?",
+		       c->site.platforms[first], empty_cnt > 1 ? ", and others behind it" : "",
+		       c->site.gateway_dir);
+	if (c->gateways->cnt > 1 && same)
+		pl_say("[platform %s]: all gateways are its own, so there is nobody to share with: "
+		       "none is ever limited",
+		       c->site.platforms[of_first]);
 }
 
 /* What a file lacks, and which key of the configuration names it. */

@@ -271,6 +271,12 @@ static void config_apply(struct pl_app *app, struct pl_config *next, const char 
 		memcmp(next->policy_hash, app->config.policy_hash, PL_POLICY_HASH_SIZE) != 0;
 
 	note_keys(app, next, who);
+	if (s->platform_cnt != app->config.site.platform_cnt ||
+	    memcmp(s->platforms, app->config.site.platforms, sizeof(s->platforms)) != 0 ||
+	    memcmp(s->spans, app->config.site.spans, sizeof(s->spans)) != 0)
+		pl_journal_write(&app->journal, who, "platforms", "changed",
+				 "%u platforms, %u numbers and ranges of gateways now",
+				 s->platform_cnt, s->span_cnt);
 	config_swap(app, next);
 	s = &app->config.site;
 	/* Refused for a step-max of 0 only, which the site's range excludes. */

@@ -55,7 +55,7 @@ static void take_answer(struct client_req *r, const struct pl_wire_rep_hdr *hdr,
 	res->waiver_until = head->waiver_until;
 }
 
-/* BUSY is said to this request: the next one may be within the gateway's share. All else that is not
+/* BUSY is said to this request: the next one may be within the share. All else that is not
  * final is true of the appliance. */
 static void note_addr(struct client_addr *a, const struct pl_wire_rep_hdr *hdr,
 		      const struct pl_wire_rep_head *head, bool again, uint64_t now)

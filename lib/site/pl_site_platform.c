@@ -81,7 +81,9 @@ static void read_platform(struct pl_conf *c, struct pl_conf_section *s, struct p
 	while (pl_conf_word_next(&at, word, sizeof(word)))
 		read_span(c, s, item, word, site);
 	if (*at != '\0')
-		pl_conf_error(c, s, item, "\"%.60s\" is longer than a range of gateways", at);
+		pl_conf_error(c, s, item,
+			      "\"%.*s\" is longer than a range of gateways, such as 100-199",
+			      (int)strcspn(at, ", \t") < 60 ? (int)strcspn(at, ", \t") : 60, at);
 	else if (item != NULL && site->span_cnt == cnt && pl_conf_error_cnt(c) == errors)
 		pl_conf_error(c, s, item, "holds no gateway");
 	snprintf(site->platforms[site->platform_cnt++], PL_SITE_PLATFORM_SIZE, "%.*s",
@@ -102,7 +104,9 @@ void pl_site_read_platforms(struct pl_conf *c, struct pl_site *site)
 
 	while ((s = pl_conf_section_next(c, "platform", s)) != NULL) {
 		if (site->platform_cnt == PL_SITE_PLATFORMS_MAX) {
-			pl_conf_error(c, s, NULL, "more than %u platforms", PL_SITE_PLATFORMS_MAX);
+			pl_conf_error(c, s, NULL,
+				      "more than %u platforms: leave out those that never surge",
+				      PL_SITE_PLATFORMS_MAX);
 			continue;
 		}
 		read_platform(c, s, site);

@@ -41,7 +41,7 @@
 	D(OVERSIZED, "oversized", "datagram longer than the largest request")               \
 	D(NOT_REQUEST, "not_request", "datagram is not a request")                          \
 	D(NO_GATEWAY, "no_gateway", "gateway or key epoch is not known")                    \
-	D(SHED, "shed", "its gateway is over its limit, and was told so often enough")      \
+	D(SHED, "shed", "its gateway, or platform, is over its limit, and was told so")     \
 	D(BAD_SEAL, "bad_seal", "datagram does not authenticate")                           \
 	D(ERROR_LIMIT, "error_limit", "at fault, and its gateway was told before")          \
 	D(NO_NONCE, "no_nonce", "reply counters ran out: state directory is not writable")  \

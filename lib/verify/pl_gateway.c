@@ -17,6 +17,7 @@ struct pl_gateway_set {
 	struct slot *slots;
 	uint32_t *ids;    /* by idx */
 	uint32_t *shares; /* by idx */
+	bool *present;    /* by idx: it has a key */
 	uint64_t slot_mask;
 	uint32_t id_cnt;
 	uint32_t share_serial;
@@ -122,6 +123,7 @@ static void shares_make(struct pl_gateway_set *set, struct member *members, uint
 		set->shares[i] = i;
 	qsort(members, cnt, sizeof(*members), platform_cmp);
 	for (uint32_t i = 0, first = 0; i < cnt; i++) {
+		set->present[members[i].idx] = true;
 		if (members[i].platform != members[first].platform)
 			first = i;
 		if (members[i].platform != 0)
@@ -165,10 +167,12 @@ static struct pl_gateway_set *set_alloc(const struct pl_gateway_set *prev, uint3
 	set->slots = aligned_alloc(alignof(struct slot), slot_cnt * sizeof(*set->slots));
 	set->ids = calloc(PL_GATEWAY_MAX, sizeof(*set->ids));
 	set->shares = calloc(PL_GATEWAY_MAX, sizeof(*set->shares));
-	if (set->slots == NULL || set->ids == NULL || set->shares == NULL) {
+	set->present = calloc(PL_GATEWAY_MAX, sizeof(*set->present));
+	if (set->slots == NULL || set->ids == NULL || set->shares == NULL || set->present == NULL) {
 		free(set->slots);
 		free(set->ids);
 		free(set->shares);
+		free(set->present);
 		free(set);
 		return NULL;
 	}
@@ -184,8 +188,10 @@ static uint32_t share_serial(const struct pl_gateway_set *set, const struct pl_g
 {
 	if (prev == NULL)
 		return 1;
-	return prev->share_serial +
-	       (memcmp(set->shares, prev->shares, prev->id_cnt * sizeof(*prev->shares)) != 0);
+	for (uint32_t i = 0; i < prev->id_cnt; i++)
+		if (set->present[i] && prev->present[i] && set->shares[i] != prev->shares[i])
+			return prev->share_serial + 1;
+	return prev->share_serial;
 }
 
 int pl_gateway_set_create(const struct pl_seal *s, const struct pl_gateway_set *prev,
@@ -236,6 +242,7 @@ void pl_gateway_set_destroy(struct pl_gateway_set *set)
 	free(set->slots);
 	free(set->ids);
 	free(set->shares);
+	free(set->present);
 	free(set);
 }
 

@@ -79,8 +79,8 @@ uint32_t pl_gateway_id(const struct pl_gateway_set *set, uint32_t idx);
 
 /** The share of each idx; one without a key in this set has its own. Belongs to the set. */
 const uint32_t *pl_gateway_shares(const struct pl_gateway_set *set);
-/** Another number than that of the set before if a gateway that was there has another share now: what was
- * noted by share means nothing then. */
+/** Another number than that of the set before if a gateway of both has another share now: what was noted by
+ * share is no more that of those who have it. */
 uint32_t pl_gateway_share_serial(const struct pl_gateway_set *set);
 
 #endif

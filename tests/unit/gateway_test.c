@@ -138,14 +138,15 @@ static void test_a_platform_has_one_share(void **state)
 static void test_a_share_that_moves_is_told(void **state)
 {
 	struct pl_gateway_conf confs[] = {conf(20, 0), conf(21, 0), conf(22, 0), conf(5, 0)};
-	struct pl_gateway_set *sets[6];
-	uint32_t cnts[] = {3, 3, 4, 4, 4, 2}, serial;
+	/* The last one without the first key, by which the share was named. */
+	struct pl_gateway_set *sets[8];
+	uint32_t cnts[] = {3, 3, 4, 4, 4, 2, 4, 3}, serial;
 
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(sets); i++) {
 		confs[0].platform = confs[2].platform = i == 3 ? 0 : 1;
 		confs[3].platform = i == 4 ? 1 : 2; /* the lowest id, and the last to come */
-		assert_int_equal(pl_gateway_set_create(*state, i == 0 ? NULL : sets[i - 1], confs,
-						       cnts[i], &sets[i], NULL),
+		assert_int_equal(pl_gateway_set_create(*state, i == 0 ? NULL : sets[i - 1],
+						       confs + (i == 7), cnts[i], &sets[i], NULL),
 				 0);
 	}
 	serial = pl_gateway_share_serial(sets[0]);
@@ -153,12 +154,17 @@ static void test_a_share_that_moves_is_told(void **state)
 	/* The same again; one joins. */
 	assert_int_equal(pl_gateway_share_serial(sets[1]), serial);
 	assert_int_equal(pl_gateway_share_serial(sets[2]), serial);
-	/* No platform any more; one again, with one more; one's key is taken away. */
+	/* No platform any more; one again, with one more. */
 	assert_int_equal(pl_gateway_share_serial(sets[3]), serial + 1);
 	assert_int_equal(pl_gateway_share_serial(sets[4]), serial + 2);
 	assert_int_equal(pl_gateway_shares(sets[4])[3], 0);
-	assert_int_equal(pl_gateway_share_serial(sets[5]), serial + 3);
+	/* Two go, and come again: nobody who stays has another share. */
+	assert_int_equal(pl_gateway_share_serial(sets[5]), serial + 2);
 	assert_int_equal(pl_gateway_shares(sets[5])[2], 2);
+	assert_int_equal(pl_gateway_share_serial(sets[6]), serial + 2);
+	/* Without the first one it is named by another. */
+	assert_int_equal(pl_gateway_share_serial(sets[7]), serial + 3);
+	assert_int_equal(pl_gateway_shares(sets[7])[2], 2);
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(sets); i++)
 		pl_gateway_set_destroy(sets[i]);
 }

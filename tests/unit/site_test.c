@@ -417,6 +417,34 @@ static void test_all_errors_come_at_once(void **state)
 	assert_int_equal(lines, 9);
 }
 
+static void read_whole(const char *path, char *text, size_t text_size)
+{
+	FILE *f = fopen(path, "r");
+	size_t size;
+
+	assert_non_null(f);
+	size = fread(text, 1, text_size - 1, f);
+	fclose(f);
+	assert_true(size < text_size - 1);
+	text[size] = '\0';
+}
+
+/* The example's platform is one, when it is switched on. */
+static void assert_platform_is_right(void)
+{
+	char text[8192];
+	char *at;
+
+	read_whole(PASSLINE_CONF, text, sizeof(text));
+	at = strstr(text, "\n#[platform example]\n#gateways = ");
+	assert_non_null(at);
+	at[1] = ' ';
+	*strchr(at + 2, '#') = ' ';
+	assert_int_equal(parse(text), 0);
+	assert_int_equal(site.platform_cnt, 1);
+	assert_string_equal(site.platforms[0], "example");
+}
+
 static void test_shipped_example_is_right(void **state)
 {
 	(void)state;
@@ -428,20 +456,9 @@ static void test_shipped_example_is_right(void **state)
 	assert_string_equal(error, "");
 	assert_string_equal(site.time_zone, "Asia/Seoul");
 	assert_int_equal(site.ports[0].net.ip6_cnt, 1);
+	assert_platform_is_right();
 	assert_int_equal(pl_site_load("/nonexistent", &site, error, sizeof(error)), -ENOENT);
 	assert_non_null(strstr(error, "/nonexistent"));
-}
-
-static void read_whole(const char *path, char *text, size_t text_size)
-{
-	FILE *f = fopen(path, "r");
-	size_t size;
-
-	assert_non_null(f);
-	size = fread(text, 1, text_size - 1, f);
-	fclose(f);
-	assert_true(size < text_size - 1);
-	text[size] = '\0';
 }
 
 /* "#key = value" in the example shows the default: switched on, it must change nothing. */

@@ -240,11 +240,81 @@ static void test_what_readers_passed_is_forgotten_with_its_table(void **state)
 	pl_table_close(t);
 }
 
+/* What any thread may do, each in one of its own. */
+static struct {
+	struct pl_table *table;
+	_Atomic uint32_t done_cnt;
+} lookers;
+
+static void *take_figures(void *arg)
+{
+	struct pl_table_stats stats;
+
+	pl_table_stats_get(lookers.table, &stats);
+	atomic_fetch_add(&lookers.done_cnt, 1);
+	return arg;
+}
+
+static void *walk_over(void *arg)
+{
+	struct pl_table_entry entries[8];
+	uint64_t cursor = 0;
+
+	(void)pl_table_iterate(lookers.table, &cursor, entries, 8);
+	atomic_fetch_add(&lookers.done_cnt, 1);
+	return arg;
+}
+
+static void *come_and_go(void *arg)
+{
+	struct pl_table_reader *r;
+
+	PL_CHECK(pl_table_reader_create(lookers.table, &r) == 0);
+	pl_table_reader_destroy(r);
+	atomic_fetch_add(&lookers.done_cnt, 1);
+	return arg;
+}
+
+static void *grow(void *arg)
+{
+	while (pl_table_grow_step(lookers.table, 64) == 1)
+		;
+	atomic_fetch_add(&lookers.done_cnt, 1);
+	return arg;
+}
+
+/* Each of them waits for one who is looking, or growing it: else the map could go under it. What a stress
+ * meets once in many runs, here without chance. */
+static void test_who_is_no_reader_waits(void **state)
+{
+	void *(*const threads[])(void *) = {take_figures, walk_over, come_and_go, grow};
+	pthread_t ids[PL_ARRAY_CNT(threads)];
+
+	(void)state;
+	lookers.table = create(500);
+	assert_int_equal(pl_table_put(lookers.table, 1, facts_of(1)), 0);
+	assert_int_equal(pl_table_grow_begin(lookers.table, 800, error, sizeof(error)), 0);
+	pthread_mutex_lock(&lookers.table->lock);
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(threads); i++)
+		assert_int_equal(pthread_create(&ids[i], NULL, threads[i], NULL), 0);
+	usleep(50000);
+	assert_int_equal(atomic_load(&lookers.done_cnt), 0);
+	/* A look-up, a put and a removal do not. */
+	assert_int_equal(pl_table_put(lookers.table, 2, facts_of(2)), 0);
+	assert_int_equal(pl_table_remove(lookers.table, 1), 0);
+	pthread_mutex_unlock(&lookers.table->lock);
+	for (uint32_t i = 0; i < PL_ARRAY_CNT(threads); i++)
+		pthread_join(ids[i], NULL);
+	assert_int_equal(atomic_load(&lookers.done_cnt), PL_ARRAY_CNT(threads));
+	pl_table_close(lookers.table);
+}
+
 static const struct CMUnitTest tests[] = {
 	FILE_TEST(test_grow_keeps_everything),
 	FILE_TEST(test_grow_goes_on_after_a_death),
 	FILE_TEST(test_grow_in_memory),
 	FILE_TEST(test_what_readers_passed_is_forgotten_with_its_table),
+	FILE_TEST(test_who_is_no_reader_waits),
 };
 
 int main(void)
