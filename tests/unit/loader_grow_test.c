@@ -187,6 +187,7 @@ static void test_what_found_no_room_is_put_when_there_is(void **state)
 	put(1250, 1, 9); /* the last word counts */
 	assert_int_equal(position(), before);
 	assert_as_the_feed_says();
+	fx.full_published = true;
 	grow_to(2000);
 	assert_false(fx.l.table_full);
 	assert_false(fx.full_published);
@@ -239,16 +240,27 @@ static void test_still_too_small_it_stays_full(void **state)
 	assert_int_equal(position(), fx.l.pos.sequence);
 }
 
+/* However often the same few certificates change that is no more than those, and the last word counts. */
+static void test_only_the_last_change_is_kept(void **state)
+{
+	(void)state;
+	put(1, CAPACITY, 0);
+	for (uint32_t salt = 0; salt < 3 * PL_LOADER_MISSING_MAX / 100; salt++)
+		put(1001, 100, salt);
+	drop(1001);
+	assert_false(fx.l.missing.lost);
+	assert_in_range(fx.l.missing.cnt, 100, PL_LOADER_MISSING_MAX);
+	grow_to(1500);
+	assert_as_the_feed_says();
+	assert_int_equal(facts_of(1001), 0);
+}
+
 /* Of more changes than are kept nobody knows any more which are missing: all is read again. */
 static void test_more_than_is_kept_is_read_again(void **state)
 {
 	(void)state;
 	put(1, CAPACITY, 0);
-	/* The same few certificates change often: that is no more than those. */
-	for (uint32_t salt = 0; salt < 3 * PL_LOADER_MISSING_MAX / 100; salt++)
-		put(1001, 100, salt);
-	assert_false(fx.l.missing.lost);
-	put(1001, PL_LOADER_MISSING_MAX, 0);
+	put(1001, PL_LOADER_MISSING_MAX + 50, 0);
 	assert_true(fx.l.missing.lost);
 	drop(5);
 	assert_int_equal(fx.l.missing.cnt, 0);
@@ -396,6 +408,7 @@ int main(void)
 		T(test_what_found_no_room_is_put_when_there_is),
 		T(test_what_found_room_since_is_left_alone),
 		T(test_still_too_small_it_stays_full),
+		T(test_only_the_last_change_is_kept),
 		T(test_more_than_is_kept_is_read_again),
 		T(test_any_order_ends_the_same),
 		T(test_a_worker_keeps_what_it_reads),
