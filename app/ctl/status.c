@@ -145,6 +145,15 @@ static uint32_t print_worries(const json_t *r)
 		       pl_cli_str(p, "name"));
 		cnt++;
 	}
+	if (*pl_cli_str(table, "refused") != '\0') {
+		printf("\n! the table is to have room for %s certificates, and cannot be made "
+		       "larger: "
+		       "%s\n    to do:       the log has the reason; reserve hugepages for another "
+		       "table, passlinectl reload\n",
+		       pl_cli_count_text(pl_cli_u64(table, "wanted"), text),
+		       pl_cli_str(table, "refused"));
+		cnt++;
+	}
 	/* Below that: table_full says it. */
 	if (entries < capacity && entries >= capacity - capacity / 10) {
 		printf("\n! the table is nearly full\n    to do:       raise 'capacity' in "

@@ -296,10 +296,13 @@ static void config_apply(struct pl_app *app, struct pl_config *next, const char 
 /* What the table has room for, or will: it grows under its readers, and never becomes smaller. */
 static uint64_t table_capacity(const struct pl_app *app)
 {
+	/* relaxed: from before the loader begins until it is done. */
+	uint64_t growing_to =
+		atomic_load_explicit(&app->loader.status.growing_to, memory_order_relaxed);
 	struct pl_table_stats stats;
 
 	pl_table_stats_get(app->table, &stats);
-	return stats.grow_capacity > stats.capacity ? stats.grow_capacity : stats.capacity;
+	return growing_to > stats.capacity ? growing_to : stats.capacity;
 }
 
 int pl_control_reload(struct pl_app *app, const char *who, char *error, size_t error_size)
@@ -410,8 +413,7 @@ static void note_growth(struct pl_app *app)
 				 "it has room for %" PRIu64 " certificates now", stats.capacity);
 	}
 	c->grown_cnt = grown_cnt;
-	/* Once, not at each trial. */
-	if (not_grown_cnt != 0 && c->not_grown_cnt == 0)
+	if (not_grown_cnt != c->not_grown_cnt)
 		pl_journal_write(&app->journal, "appliance", "table", "refused",
 				 "it stays as large as it is: the log has the reason");
 	c->not_grown_cnt = not_grown_cnt;

@@ -31,6 +31,7 @@ static json_t *table_json(const struct pl_app *app)
 {
 	struct pl_table_stats s;
 	json_t *t = json_object();
+	int refused;
 
 	pl_table_stats_get(app->table, &s);
 	(void)json_object_set_new(t, "entries", pl_desk_number(s.entry_cnt));
@@ -39,6 +40,13 @@ static json_t *table_json(const struct pl_app *app)
 	(void)json_object_set_new(t, "page_bytes", pl_desk_number(s.page_size));
 	(void)json_object_set_new(t, "refused_full", pl_desk_number(s.full_cnt));
 	(void)json_object_set_new(t, "growing", json_boolean(s.growing));
+	/* relaxed, both: shown to humans. */
+	refused = atomic_load_explicit(&app->loader.status.grow_refused, memory_order_relaxed);
+	(void)json_object_set_new(t, "wanted",
+				  pl_desk_number(atomic_load_explicit(&app->loader.capacity_wanted,
+								      memory_order_relaxed)));
+	(void)json_object_set_new(t, "refused",
+				  refused != 0 ? json_string(strerror(refused)) : json_null());
 	return t;
 }
 

@@ -155,7 +155,8 @@ static void read_feed(struct pl_loader *l)
 		/* relaxed: figures for humans. */
 		atomic_fetch_add_explicit(&l->status.refused_cnt, 1, memory_order_relaxed);
 	atomic_store_explicit(&l->status.refused, (uint32_t)e, memory_order_relaxed);
-	l->loading = false;
+	/* Before it is as far as it was, some of it may have gone back. */
+	l->loading = l->loading && l->pos.sequence < l->ahead_to;
 	pl_intake_applied_set(l->intake, l->pos.sequence);
 	tell_refusal(l, e, &report);
 	tell_full(l);
@@ -219,6 +220,8 @@ static void resume(struct pl_loader *l)
 	if (at.pos.sequence == 0)
 		return;
 	l->pos = at.pos;
+	if (at.snapshot & PL_POSITION_AHEAD)
+		l->ahead_to = at.snapshot & ~PL_POSITION_AHEAD;
 	l->audited = false;
 	pl_say("table holds the feed up to segment %" PRIu64 " already", at.pos.sequence);
 	/* ASOF-PUB release: see pl_loader_at(). */

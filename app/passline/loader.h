@@ -19,12 +19,15 @@
 
 #define PL_LOADER_POLL_MS 5000u /* the directory is looked at this often without a hint, too */
 
+#define PL_POSITION_AHEAD (UINT64_C(1) << 63)
+
 /** How far the feed is in the table: kept in the table itself. */
 union pl_table_position {
 	struct {
 		struct pl_feed_pos pos;
 		/* A snapshot of this segment is being put in: until that is done the content is of no
-		 * one position. 0: none is. */
+		 * one position. 0: none is. With PL_POSITION_AHEAD: the table was full, or is read
+		 * anew, and has facts of segments up to this one already. */
 		uint64_t snapshot;
 	};
 	uint8_t bytes[PL_TABLE_POSITION_SIZE];
@@ -42,7 +45,10 @@ struct pl_loader_status {
 	_Atomic uint64_t pruned_cnt;    /* segments and chunks deleted by this process */
 	_Atomic uint64_t rebuilt_cnt;   /* tables found damaged, and emptied */
 	_Atomic uint64_t grown_cnt;     /* times that the table was replaced by a larger one */
-	_Atomic uint64_t not_grown_cnt; /* and times that it could not be */
+	_Atomic uint64_t not_grown_cnt; /* and times that it was said that it cannot be */
+	_Atomic int grow_refused;       /* errno of the latest trial; 0: it went well */
+	_Atomic uint64_t
+		growing_to; /* certificates, from before there is a larger one; 0: nothing */
 };
 
 /** A change of a certificate that found no room. */
@@ -80,7 +86,10 @@ struct pl_loader {
 	bool loading PL_OWNED_BY(loader); /* the first reading is not done */
 	bool behind PL_OWNED_BY(loader);  /* there are segments that the table has not got */
 	bool audited PL_OWNED_BY(loader); /* the table was looked over, or made by us */
-	uint64_t snapshot_to PL_OWNED_BY(loader);  /* the table is no one position's before this */
+	uint64_t snapshot_to PL_OWNED_BY(loader); /* the table is no one position's before this */
+	/* It has facts of segments up to this one, and is loading until it is there: what is put before that
+	 * may be older than what is there. */
+	uint64_t ahead_to PL_OWNED_BY(loader);
 	uint64_t bad_snapshot PL_OWNED_BY(loader); /* refused lately, and left alone until then */
 	uint64_t bad_until_s PL_OWNED_BY(loader);
 	uint64_t good_snapshot PL_OWNED_BY(loader); /* the newest that was read from end to end */
@@ -91,8 +100,10 @@ struct pl_loader {
 	bool full_told PL_OWNED_BY(loader);
 	struct pl_loader_missing missing PL_OWNED_BY(loader);
 	bool growing PL_OWNED_BY(loader);
-	uint64_t grow_s PL_OWNED_BY(loader);        /* when it was last begun, in vain */
-	char grow_refusal[256] PL_OWNED_BY(loader); /* last one told */
+	bool put_back_due PL_OWNED_BY(loader); /* there is room for what is missing */
+	uint64_t grow_s PL_OWNED_BY(loader);   /* when something of it was last tried, in vain */
+	uint64_t refused_wanted PL_OWNED_BY(loader); /* of what was told of that */
+	int refused_ret PL_OWNED_BY(loader);
 	char refusal[256] PL_OWNED_BY(loader); /* last one told, not to tell it again and again */
 };
 

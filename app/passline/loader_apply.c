@@ -53,6 +53,24 @@ void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos)
 		{.pos = *pos, .snapshot = pos->sequence < l->snapshot_to ? l->snapshot_to : 0}
         };
 
+	if (at.snapshot == 0 && pos->sequence < l->ahead_to)
+		at.snapshot = l->ahead_to | PL_POSITION_AHEAD;
+	pl_table_position_set(l->table, &at);
+}
+
+/* Of a full table: its position stays where it was complete, and from there the next process reads on. What
+ * is put in from now on is ahead of that, which it must know before it is so. */
+static void note_ahead(struct pl_loader *l, uint64_t sequence)
+{
+	union pl_table_position at;
+
+	pl_table_position_get(l->table, &at);
+	/* With a snapshot half way in it is made anew anyway. */
+	if ((at.snapshot & PL_POSITION_AHEAD) == 0 && at.snapshot != 0)
+		return;
+	if ((at.snapshot & ~PL_POSITION_AHEAD) >= sequence)
+		return;
+	at.snapshot = sequence | PL_POSITION_AHEAD;
 	pl_table_position_set(l->table, &at);
 }
 
@@ -83,6 +101,8 @@ int pl_loader_segment(void *ctx, const struct pl_feed_segment *seg)
 	size_t cnt = 0;
 	int ret = 0;
 
+	if (l->table_full)
+		note_ahead(l, seg->header.sequence);
 	for (uint32_t i = 0; i < record_cnt && ret == 0; i++) {
 		const struct pl_feed_record *r = &seg->records[i];
 
@@ -220,6 +240,10 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 	}
 	l->snapshot_to = sequence;
 	pl_loader_position_set(l, &l->pos);
+	if (stats.entry_cnt == 0) {
+		pl_loader_missing_drop(l);
+		l->table_full = false;
+	}
 	e = stats.entry_cnt == 0
 		    ? pl_feed_store_snapshot_read(l->store, snapshot, apply_chunk, l, report)
 		    : replace_content(l, snapshot, report);
@@ -256,11 +280,15 @@ void pl_loader_forget(struct pl_loader *l)
 	l->loading = true;
 	l->pos = (struct pl_feed_pos){.stream_id = stream_id};
 	l->snapshot_to = 0;
+	l->ahead_to = 0;
 	l->table_full = false;
 	pl_loader_missing_drop(l);
 	pl_loader_flags_publish(l);
-	while (pl_table_clear(l->table) == -EAGAIN && !pl_loader_stopping(l))
+	/* While it is not done everything is UNKNOWN, for what is there is not to be believed. */
+	while (pl_table_clear(l->table) != 0 && !pl_loader_stopping(l)) {
+		pl_loader_grow_through(l);
 		wait_for_readers();
+	}
 }
 
 bool pl_loader_audit(struct pl_loader *l)

@@ -16,6 +16,31 @@
 #define RETRY_S     60u /* after a refusal: hugepages may have been reserved */
 #define THROUGH_S   120u
 
+/* Once for each reason, and again when it was asked for again. asked: just now. */
+static void refused(struct pl_loader *l, int ret, bool asked, const char *why)
+{
+	/* relaxed, all: figures for humans. */
+	uint64_t wanted = atomic_load_explicit(&l->capacity_wanted, memory_order_relaxed);
+
+	l->grow_s = pl_loader_now_s();
+	atomic_store_explicit(&l->status.grow_refused, -ret, memory_order_relaxed);
+	if (!asked && l->refused_ret == ret && l->refused_wanted == wanted)
+		return;
+	l->refused_ret = ret;
+	l->refused_wanted = wanted;
+	atomic_fetch_add_explicit(&l->status.not_grown_cnt, 1, memory_order_relaxed);
+	pl_say("the table cannot be made larger: %s. It is tried again every %u s, and at a reload",
+	       why, RETRY_S);
+}
+
+/* Is it time to try again what failed? *asked: it is wanted now. */
+static bool may_try(struct pl_loader *l, bool *asked)
+{
+	/* relaxed: a hint; nothing is read under it. */
+	*asked = atomic_exchange_explicit(&l->grow_asked, false, memory_order_relaxed);
+	return *asked || l->grow_s == 0 || pl_loader_now_s() >= l->grow_s + RETRY_S;
+}
+
 /* ---- what found no room ---- */
 
 /* By certificate, and of one certificate in the order of time. */
@@ -28,7 +53,7 @@ static int compare_missing(const void *pa, const void *pb)
 	return (a->order > b->order) - (a->order < b->order);
 }
 
-/* Of each certificate the last change only. */
+/* Of each certificate the last change only, and of one that was removed none: there is nothing to put. */
 static void compact(struct pl_loader_missing *m)
 {
 	size_t kept = 0;
@@ -36,7 +61,7 @@ static void compact(struct pl_loader_missing *m)
 	if (m->cnt != 0)
 		qsort(m->log, m->cnt, sizeof(*m->log), compare_missing);
 	for (size_t i = 0; i < m->cnt; i++)
-		if (i + 1 == m->cnt || m->log[i + 1].id != m->log[i].id)
+		if ((i + 1 == m->cnt || m->log[i + 1].id != m->log[i].id) && m->log[i].facts != 0)
 			m->log[kept++] = m->log[i];
 	m->cnt = kept;
 	for (size_t i = 0; i < kept; i++)
@@ -95,7 +120,9 @@ static int put_missing(struct pl_loader *l, const struct pl_loader_missing *m)
 	for (size_t i = 0; i < m->cnt && ret == 0; i++) {
 		const struct pl_loader_change *c = &m->log[i];
 
-		if (c->facts == 0 || pl_table_get(l->table, c->id, NULL, NULL) == 0)
+		if (pl_loader_stopping(l))
+			return -ECANCELED;
+		if (pl_table_get(l->table, c->id, NULL, NULL) == 0)
 			continue;
 		l->batch[cnt++] = (struct pl_table_entry){.id = c->id, .facts = c->facts};
 		if (cnt < PL_LOADER_BATCH_CNT)
@@ -106,6 +133,39 @@ static int put_missing(struct pl_loader *l, const struct pl_loader_missing *m)
 	return ret != 0 ? ret : pl_loader_put(l, cnt);
 }
 
+/*
+ * Which are missing is not known: the feed is read again from where the table was complete. Facts go back
+ * on the way, so everything is UNKNOWN until it is where it was; and it is only begun if it can be ended.
+ */
+static bool read_again(struct pl_loader *l)
+{
+	uint64_t sequence = l->pos.sequence;
+	struct pl_feed_pos pos, from = {.stream_id = l->pos.stream_id};
+	struct pl_feed_report report;
+	union pl_table_position at;
+
+	pl_table_position_get(l->table, &at);
+	if (at.pos.sequence != 0 && (at.snapshot == 0 || (at.snapshot & PL_POSITION_AHEAD) != 0))
+		from = at.pos;
+	pos = from;
+	if (pl_feed_store_read_to(l->store, &pos, sequence, NULL, NULL, &report) != PL_FEED_OK ||
+	    pos.sequence < sequence) {
+		refused(l, -ENODATA, false,
+			"which certificates are missing is not known any more, and the feed store "
+			"has not all segments since: stop the appliance, remove the table and "
+			"start it");
+		return false;
+	}
+	pl_say("more was missing than is kept: everything is UNKNOWN until the feed is read again");
+	l->pos = from;
+	l->ahead_to = sequence;
+	l->loading = true;
+	l->table_full = false;
+	pl_loader_missing_drop(l);
+	pl_loader_flags_publish(l);
+	return true;
+}
+
 /* There is room now. That some are missing is said until they are all there. */
 static void put_back(struct pl_loader *l)
 {
@@ -113,9 +173,7 @@ static void put_back(struct pl_loader *l)
 	int ret;
 
 	if (m.lost) {
-		pl_say("more was missing than was kept: everything is UNKNOWN until the feed is "
-		       "loaded again");
-		pl_loader_forget(l);
+		l->put_back_due = !read_again(l);
 		return;
 	}
 	compact(&m);
@@ -130,6 +188,7 @@ static void put_back(struct pl_loader *l)
 		return;
 	}
 	free(m.log);
+	l->put_back_due = false;
 	if (l->table_full)
 		return;
 	l->full_told = false;
@@ -148,34 +207,29 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void refused(struct pl_loader *l, const char *why)
+static void growing_to(struct pl_loader *l, uint64_t capacity)
 {
-	l->grow_s = pl_loader_now_s();
-	/* relaxed: a figure for humans. */
-	atomic_fetch_add_explicit(&l->status.not_grown_cnt, 1, memory_order_relaxed);
-	if (strcmp(l->grow_refusal, why) == 0)
-		return;
-	snprintf(l->grow_refusal, sizeof(l->grow_refusal), "%s", why);
-	pl_say("the table stays as large as it is: %s. It is tried again every %u s, and at a "
-	       "reload",
-	       why, RETRY_S);
+	/* relaxed: control asks for it before it takes a smaller one. */
+	atomic_store_explicit(&l->status.growing_to, capacity, memory_order_relaxed);
 }
 
 static bool begin(struct pl_loader *l)
 {
-	/* relaxed, both: a number and a hint; nothing is read under them. */
+	/* relaxed: a number; nothing is read under it. */
 	uint64_t wanted = atomic_load_explicit(&l->capacity_wanted, memory_order_relaxed);
 	struct pl_table_stats stats;
 	char error[256];
+	bool asked;
+	int ret;
 
 	pl_table_stats_get(l->table, &stats);
-	if (wanted <= stats.capacity || l->loading || !l->audited)
+	if (wanted <= stats.capacity || l->loading || !l->audited || !may_try(l, &asked))
 		return false;
-	if (!atomic_exchange_explicit(&l->grow_asked, false, memory_order_relaxed) &&
-	    l->grow_s != 0 && pl_loader_now_s() < l->grow_s + RETRY_S)
-		return false;
-	if (pl_table_grow_begin(l->table, wanted, error, sizeof(error)) != 0) {
-		refused(l, error);
+	growing_to(l, wanted);
+	ret = pl_table_grow_begin(l->table, wanted, error, sizeof(error));
+	if (ret != 0) {
+		growing_to(l, 0);
+		refused(l, ret, asked, error);
 		return false;
 	}
 	pl_say("the table grows from %" PRIu64 " to %" PRIu64 " certificates", stats.capacity,
@@ -189,21 +243,23 @@ static void grown(struct pl_loader *l)
 	struct pl_table_stats stats;
 
 	l->growing = false;
+	growing_to(l, 0);
 	l->grow_s = 0;
-	l->grow_refusal[0] = '\0';
+	l->refused_ret = 0;
 	pl_table_stats_get(l->table, &stats);
 	pl_say("the table has room for %" PRIu64 " certificates now", stats.capacity);
-	/* relaxed: a figure for humans. */
+	/* relaxed, both: figures for humans. */
+	atomic_store_explicit(&l->status.grow_refused, 0, memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->status.grown_cnt, 1, memory_order_relaxed);
-	if (l->table_full)
-		put_back(l);
+	l->put_back_due = l->table_full;
 }
 
 /* @return whether to come again soon. */
 static bool turn(struct pl_loader *l)
 {
 	uint64_t end_ns = now_ns() + PL_LOADER_TURN_NS;
-	char why[128];
+	struct pl_table_stats stats;
+	char why[192];
 	int ret;
 
 	do
@@ -215,18 +271,29 @@ static bool turn(struct pl_loader *l)
 		grown(l);
 		return true; /* more may have been asked for since */
 	}
-	l->growing = ret != -ENOSPC;
-	snprintf(why, sizeof(why), "%s",
-		 ret == -ENOSPC ? "the larger one has no place for all of it" : strerror(-ret));
-	refused(l, why);
+	pl_table_stats_get(l->table, &stats);
+	l->growing = stats.growing;
+	if (!l->growing)
+		growing_to(l, 0);
+	snprintf(why, sizeof(why), "%s%s",
+		 l->growing ? "the new one is in use and cannot take the old one's name: "
+			    : "there is no place in it for all of the old one: ",
+		 strerror(-ret));
+	refused(l, ret, false, why);
 	return false;
 }
 
 uint32_t pl_loader_grow(struct pl_loader *l)
 {
-	if (!l->growing && !begin(l))
+	bool asked;
+
+	if (l->growing || begin(l))
+		return turn(l) ? TURN_GAP_MS : PL_LOADER_POLL_MS;
+	if (!l->put_back_due || !l->table_full || l->loading || !may_try(l, &asked))
 		return PL_LOADER_POLL_MS;
-	return turn(l) ? TURN_GAP_MS : PL_LOADER_POLL_MS;
+	put_back(l);
+	/* What is to be read again is read at once. */
+	return l->loading ? TURN_GAP_MS : PL_LOADER_POLL_MS;
 }
 
 void pl_loader_grow_through(struct pl_loader *l)

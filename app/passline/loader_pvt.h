@@ -63,8 +63,7 @@ enum pl_feed_error pl_loader_end_check(struct pl_loader *l, struct pl_feed_repor
  */
 bool pl_loader_audit(struct pl_loader *l);
 
-/** A certificate found no room, or there is none that was to be removed, which may be as it had found none.
- * facts 0: removed. */
+/** A certificate found no room; or, facts 0, one is removed, which may be missing. */
 void pl_loader_missing_note(struct pl_loader *l, uint64_t id, uint32_t facts);
 
 /** There is none missing, or it is known no more which. */

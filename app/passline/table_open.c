@@ -62,7 +62,7 @@ static const char *table_is_not_of_feed(const struct pl_app *app)
 	pl_table_position_get(app->table, &at);
 	if (at.pos.sequence == 0 || at.pos.stream_id != app->config.authority->key[0].stream_id)
 		return "it does not hold this feed";
-	if (at.snapshot != 0)
+	if (at.snapshot != 0 && (at.snapshot & PL_POSITION_AHEAD) == 0)
 		return "it was taking a snapshot when its process ended";
 	ret = segment_hash(app, at.pos.sequence, hash);
 	if (ret == -ENOENT) {
@@ -92,6 +92,20 @@ static int unlink_unused(const char *path)
 	return rc;
 }
 
+/* With the larger one that was to follow it. */
+static int unlink_all(const char *path)
+{
+	static const char *const suffixes[] = {"", ".new", ".new.part"};
+	char name[PL_SITE_PATH_SIZE + 16];
+	int rc = 0;
+
+	for (size_t i = 0; i < PL_ARRAY_CNT(suffixes) && rc == 0; i++) {
+		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+		rc = unlink_unused(name);
+	}
+	return rc;
+}
+
 /* Only what attach has seen to be a table is removed, and only if it is no other appliance's.
  * @return -ENOENT: there is none now. */
 static int table_remove(struct pl_app *app, const char *why, char *error, size_t error_size)
@@ -101,9 +115,9 @@ static int table_remove(struct pl_app *app, const char *why, char *error, size_t
 	int rc;
 
 	snprintf(because, sizeof(because), "%s", why);
-	rc = unlink_unused(site->table_path);
+	rc = unlink_all(site->table_path);
 	if (rc == 0 && site->table_fallback_path[0] != '\0')
-		rc = unlink_unused(site->table_fallback_path);
+		rc = unlink_all(site->table_fallback_path);
 	if (rc != 0) {
 		snprintf(
 			error, error_size,

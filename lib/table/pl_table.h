@@ -308,9 +308,7 @@ struct pl_table_stats {
 	enum pl_table_memory memory;
 	bool fallback; /* conf.path could not be used: see fallback_reason */
 	bool growing;
-	uint64_t
-		grow_capacity; /* of the table that is to follow; 0: none, or it is in use already */
-	bool superseded;       /* another process grew the table: attach again */
+	bool superseded; /* another process grew the table: attach again */
 	char fallback_reason[160];
 };
 

@@ -410,7 +410,6 @@ void pl_table_stats_get(const struct pl_table *t, struct pl_table_stats *out)
 							      : PL_TABLE_MEM_HUGE_2M,
 		.fallback = t->fallback,
 		.growing = t->grow != PL_GROW_NONE,
-		.grow_capacity = t->grow == PL_GROW_FILL ? t->grow_new->h->fixed.capacity : 0,
 		.superseded = superseded(m),
 	};
 	memcpy(out->fallback_reason, t->fallback_reason, sizeof(out->fallback_reason));

@@ -15,7 +15,14 @@
 #define PL_LOADER_TURN_NS     0u
 #define PL_LOADER_MISSING_MIN 8u
 #define PL_LOADER_MISSING_MAX 2048u
+#include "../../app/passline/loader_pvt.h"
+
+static enum pl_feed_error hook_read_to(struct pl_feed_store *s, struct pl_feed_pos *pos,
+				       uint64_t newest, pl_feed_apply_fn apply, void *ctx,
+				       struct pl_feed_report *report);
+#define pl_feed_store_read_to hook_read_to
 #include "../../app/passline/loader_grow.c"
+#undef pl_feed_store_read_to
 #include "../../app/passline/loader_apply.c"
 
 #define STREAM   9u
@@ -32,7 +39,9 @@ static struct {
 	uint32_t said_cnt;
 	bool full_published; /* the last time */
 	bool loading_published;
-	uint32_t model[IDS + 1]; /* facts by id; 0: not there */
+	uint32_t model[IDS + 1];             /* facts by id; 0: not there */
+	uint64_t readable_to;                /* segments that the store has */
+	struct pl_feed_record history[8000]; /* by sequence; for the test that reads it again */
 	char dir[64];
 } fx;
 
@@ -60,6 +69,16 @@ int pl_intake_prune(struct pl_intake *in, const struct pl_feed_snapshot *snapsho
 {
 	(void)in, (void)snapshot, (void)out, (void)error, (void)error_size;
 	return -EINVAL;
+}
+
+static enum pl_feed_error hook_read_to(struct pl_feed_store *s, struct pl_feed_pos *pos,
+				       uint64_t newest, pl_feed_apply_fn apply, void *ctx,
+				       struct pl_feed_report *report)
+{
+	(void)s, (void)ctx, (void)report;
+	assert_null(apply);
+	pos->sequence = newest < fx.readable_to ? newest : fx.readable_to;
+	return pos->sequence == newest ? PL_FEED_OK : PL_FEED_SIGNATURE;
 }
 
 static void open_table(const char *path)
@@ -109,6 +128,8 @@ static void apply(const struct pl_feed_record *records, uint32_t cnt)
 
 	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
 	pl_feed_advance(&fx.l.pos, &seg);
+	if (fx.l.pos.sequence < PL_ARRAY_CNT(fx.history))
+		fx.history[fx.l.pos.sequence] = records[0];
 	for (uint32_t i = 0; i < cnt; i++)
 		fx.model[records[i].cert_id] = records[i].op == PL_FEED_PUT ? records[i].facts : 0;
 }
@@ -162,7 +183,7 @@ static void grow_to(uint64_t capacity)
 	struct pl_table_stats stats;
 
 	pl_loader_grow_to(&fx.l, capacity);
-	for (uint32_t turns = 0; pl_loader_grow(&fx.l) == TURN_GAP_MS; turns++)
+	for (uint32_t turns = 0; pl_loader_grow(&fx.l) == TURN_GAP_MS && !fx.l.loading; turns++)
 		assert_true(turns < 100000);
 	pl_table_stats_get(fx.l.table, &stats);
 	assert_int_equal(stats.capacity, capacity);
@@ -255,22 +276,85 @@ static void test_only_the_last_change_is_kept(void **state)
 	assert_int_equal(facts_of(1001), 0);
 }
 
-/* Of more changes than are kept nobody knows any more which are missing: all is read again. */
+/* Of more changes than are kept nobody knows any more which are missing: all since is read again, if it can
+ * be, and nobody is told of what has gone back on the way. */
 static void test_more_than_is_kept_is_read_again(void **state)
 {
+	union pl_table_position at;
+	struct pl_feed_record again;
+	uint64_t end;
+
 	(void)state;
 	put(1, CAPACITY, 0);
 	put(1001, PL_LOADER_MISSING_MAX + 50, 0);
 	assert_true(fx.l.missing.lost);
-	drop(5);
+	put(5, 1, 3);
+	drop(6);
 	assert_int_equal(fx.l.missing.cnt, 0);
-	grow_to(3000);
-	assert_true(fx.loading_published);
-	assert_true(fx.l.loading);
-	assert_false(fx.l.table_full);
+	end = fx.l.pos.sequence;
+	/* The store lacks the last of it: what is there is better than nothing. */
+	fx.readable_to = end - 1;
+	grow_to(4000);
+	assert_true(fx.l.table_full && fx.l.missing.lost);
+	assert_false(fx.l.loading);
+	assert_as_the_feed_says();
+	fx.readable_to = end;
+	(void)pl_loader_grow(&fx.l);
+	assert_false(fx.l.loading); /* it was tried just now */
+	fx.clock_s += RETRY_S;
+	(void)pl_loader_grow(&fx.l);
+	assert_true(fx.l.loading && fx.loading_published);
+	assert_false(fx.l.table_full || fx.l.missing.lost);
+	assert_int_equal(fx.l.pos.sequence, CAPACITY);
+	assert_int_equal(fx.l.ahead_to, end);
+	for (uint64_t sequence = CAPACITY + 1; sequence <= end; sequence++) {
+		/* Whoever starts from here has to know that it may go back. */
+		pl_table_position_get(fx.l.table, &at);
+		assert_int_equal(at.snapshot, end | PL_POSITION_AHEAD);
+		again = fx.history[sequence];
+		apply(&again, 1);
+	}
+	assert_as_the_feed_says();
+	pl_table_position_get(fx.l.table, &at);
+	assert_int_equal(at.pos.sequence, end);
+	assert_int_equal(at.snapshot, 0);
+}
+
+/* One that lacks certificates tells the next process how far ahead of its position it is. */
+static void test_a_full_table_says_what_it_is_ahead_of(void **state)
+{
+	union pl_table_position at;
+
+	(void)state;
+	put(1, CAPACITY, 0);
+	put(1001, 1, 0);
+	assert_true(fx.l.table_full);
+	for (uint64_t sequence = CAPACITY + 2; sequence < CAPACITY + 9; sequence++) {
+		put(7, 1, (uint32_t)sequence);
+		pl_table_position_get(fx.l.table, &at);
+		assert_int_equal(at.pos.sequence, CAPACITY);
+		assert_int_equal(at.snapshot, sequence | PL_POSITION_AHEAD);
+	}
+	/* Of a snapshot half way in nothing else is told. */
+	at.snapshot = 3;
+	pl_table_position_set(fx.l.table, &at);
+	put(7, 1, 1);
+	pl_table_position_get(fx.l.table, &at);
+	assert_int_equal(at.snapshot, 3);
+}
+
+/* Nothing is to be put for who was removed: so removals, however many, do not take the room of others. */
+static void test_removals_are_not_kept(void **state)
+{
+	(void)state;
+	put(1, CAPACITY, 0);
+	put(1001, 1, 0);
+	for (uint32_t i = 0; i < 3 * PL_LOADER_MISSING_MAX; i++)
+		drop(1100 + i % 1900);
 	assert_false(fx.l.missing.lost);
-	assert_int_equal(fx.l.pos.sequence, 0);
-	assert_int_equal(position(), 0);
+	grow_to(1200);
+	assert_as_the_feed_says();
+	assert_int_equal(facts_of(1001), FACTS(1001));
 }
 
 /* Whatever comes between the steps. */
@@ -383,16 +467,25 @@ static void test_a_refusal_is_told_once_and_tried_again(void **state)
 	assert_int_equal(fx.said_cnt, 1);
 	fx.clock_s += RETRY_S;
 	(void)pl_loader_grow(&fx.l);
-	assert_int_equal(atomic_load(&fx.l.status.not_grown_cnt), 2);
+	assert_int_equal(fx.l.grow_s, fx.clock_s); /* it was tried */
+	assert_int_equal(atomic_load(&fx.l.status.not_grown_cnt), 1);
 	assert_int_equal(fx.said_cnt, 1);
+	assert_int_equal(atomic_load(&fx.l.status.grow_refused), ENOENT);
+	assert_int_equal(atomic_load(&fx.l.status.growing_to), 0);
 	assert_true(fx.l.table_full);
 	assert_as_the_feed_says();
+	/* Who asks again is told again. */
+	pl_loader_grow_to(&fx.l, 2000);
+	(void)pl_loader_grow(&fx.l);
+	assert_int_equal(atomic_load(&fx.l.status.not_grown_cnt), 2);
+	assert_int_equal(fx.said_cnt, 2);
 	assert_int_equal(mkdir(fx.dir, 0700), 0);
 	(void)pl_loader_grow(&fx.l);
 	assert_false(fx.l.growing);
 	pl_loader_grow_to(&fx.l, 2000);
 	(void)pl_loader_grow(&fx.l);
 	assert_true(fx.l.growing);
+	assert_int_equal(atomic_load(&fx.l.status.growing_to), 2000);
 	/* What is between the name of the old one and that of the new one is the library's. */
 	fx.l.growing = false;
 	pl_table_close(fx.l.table);
@@ -410,6 +503,8 @@ int main(void)
 		T(test_still_too_small_it_stays_full),
 		T(test_only_the_last_change_is_kept),
 		T(test_more_than_is_kept_is_read_again),
+		T(test_a_full_table_says_what_it_is_ahead_of),
+		T(test_removals_are_not_kept),
 		T(test_any_order_ends_the_same),
 		T(test_a_worker_keeps_what_it_reads),
 		T(test_when_it_does_not_begin),
