@@ -289,7 +289,7 @@ uint32_t pl_loader_grow(struct pl_loader *l)
 
 	if (l->growing || begin(l))
 		return turn(l) ? TURN_GAP_MS : PL_LOADER_POLL_MS;
-	if (!l->put_back_due || !l->table_full || l->loading || !may_try(l, &asked))
+	if (!l->put_back_due || !l->table_full || !may_try(l, &asked))
 		return PL_LOADER_POLL_MS;
 	put_back(l);
 	/* What is to be read again is read at once. */

@@ -175,6 +175,25 @@ static void test_a_snapshot_ends_what_was_missing(void **state)
 	assert_content(500, 350, 7, 0);
 }
 
+/* Nor where all that had room is gone by then. */
+static void test_a_snapshot_into_an_emptied_table_ends_what_was_missing(void **state)
+{
+	struct pl_feed_snapshot s = snapshot_put(7, 500, 350);
+	const struct pl_feed_record late = {.cert_id = 30000, .facts = FACTS(3), .op = PL_FEED_PUT};
+	struct pl_feed_segment seg = segment(4, &late, 1);
+
+	(void)state;
+	fill(1, CAPACITY);
+	fx.l.pos.sequence = 3;
+	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+	for (uint64_t id = 1; id <= CAPACITY; id++)
+		assert_int_equal(pl_table_remove(fx.l.table, id), 0);
+	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
+	assert_false(fx.l.table_full);
+	assert_int_equal(fx.l.missing.cnt, 0);
+	assert_content(500, 350, 7, 0);
+}
+
 /* The table is growing when a snapshot comes: it does so to the end first. */
 static void test_a_snapshot_while_the_table_grows(void **state)
 {
@@ -216,6 +235,7 @@ int main(void)
 		T(test_a_snapshot_larger_than_the_table_says_so_and_takes_what_fits),
 		T(test_a_snapshot_that_fails_in_its_second_reading),
 		T(test_a_snapshot_ends_what_was_missing),
+		T(test_a_snapshot_into_an_emptied_table_ends_what_was_missing),
 		T(test_a_snapshot_while_the_table_grows),
 		T(test_stopping_ends_a_snapshot),
 	};
