@@ -48,6 +48,7 @@ struct pl_app {
 	struct pl_journal journal;
 	struct pl_clock *clock;
 	struct pl_table *table;
+	uint64_t table_known_to; /* of one that was made anew; see pl_loader_start() */
 	struct pl_live live;
 	struct pl_view_box views;
 	struct pl_intake_thread intake;

@@ -414,8 +414,9 @@ static void note_growth(struct pl_app *app)
 	}
 	c->grown_cnt = grown_cnt;
 	if (not_grown_cnt != c->not_grown_cnt)
-		pl_journal_write(&app->journal, "appliance", "table", "refused",
-				 "it stays as large as it is: the log has the reason");
+		pl_journal_write(
+			&app->journal, "appliance", "table", "refused",
+			"it cannot be made larger, or not be filled: the log has the reason");
 	c->not_grown_cnt = not_grown_cnt;
 }
 

@@ -130,6 +130,13 @@ static enum pl_feed_error look(struct pl_loader *l, const struct pl_intake_statu
 	} while (!pl_loader_stopping(l) && e != PL_FEED_APPLY && take_snapshot(l));
 	if (e == PL_FEED_OK && !pl_loader_stopping(l))
 		e = pl_loader_end_check(l, report);
+	if (e == PL_FEED_OK && l->ahead_to > l->pos.sequence && !pl_loader_stopping(l)) {
+		snprintf(report->text, sizeof(report->text),
+			 "it ends at segment %" PRIu64
+			 ", and the table has had facts of segments up to %" PRIu64,
+			 l->pos.sequence, l->ahead_to);
+		e = PL_FEED_GAP;
+	}
 	if (e == PL_FEED_OK && known->pos.sequence > l->pos.sequence) {
 		snprintf(report->text, sizeof(report->text),
 			 "segment %" PRIu64 " was stored, and is not there", known->pos.sequence);
@@ -156,7 +163,7 @@ static void read_feed(struct pl_loader *l)
 		atomic_fetch_add_explicit(&l->status.refused_cnt, 1, memory_order_relaxed);
 	atomic_store_explicit(&l->status.refused, (uint32_t)e, memory_order_relaxed);
 	/* Before it is as far as it was, some of it may have gone back. */
-	l->loading = l->loading && l->pos.sequence < l->ahead_to;
+	l->loading = l->loading && l->went_back && l->pos.sequence < l->ahead_to;
 	pl_intake_applied_set(l->intake, l->pos.sequence);
 	tell_refusal(l, e, &report);
 	tell_full(l);
@@ -207,6 +214,15 @@ static void *loader_main(void *ctx)
 	return NULL;
 }
 
+void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)
+{
+	struct pl_intake_status known;
+
+	pl_intake_status_get(l->intake, &known);
+	l->ahead_to = sequence < known.pos.sequence ? sequence : known.pos.sequence;
+	l->went_back = true;
+}
+
 /* A table that outlived its process knows how far it got; pl_table_open() has seen that it is of
  * this feed. */
 static void resume(struct pl_loader *l)
@@ -231,7 +247,8 @@ static void resume(struct pl_loader *l)
 }
 
 int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_intake *intake,
-		    struct pl_table *table, struct pl_live *live, char *error, size_t error_size)
+		    struct pl_table *table, uint64_t known_to, struct pl_live *live, char *error,
+		    size_t error_size)
 {
 	const struct pl_key *authority = &c->authority->key[0];
 	struct pl_feed_store_conf conf = {.dir_path = c->site.feed_store_dir};
@@ -265,6 +282,8 @@ int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_in
 			      IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE) < 0)
 		pl_say("feed %s cannot be watched (%s): it is read every %u s",
 		       c->site.feed_store_dir, strerror(errno), PL_LOADER_POLL_MS / 1000);
+	if (known_to != 0)
+		pl_loader_known_to(l, known_to);
 	resume(l);
 	ret = -rte_ctrl_thread_create(&l->thread, "pl-loader", NULL, loader_main, l);
 	if (ret != 0) {

@@ -90,6 +90,7 @@ struct pl_loader {
 	/* It has facts of segments up to this one, and is loading until it is there: what is put before that
 	 * may be older than what is there. */
 	uint64_t ahead_to PL_OWNED_BY(loader);
+	bool went_back PL_OWNED_BY(loader);        /* something was put since, or it is empty */
 	uint64_t bad_snapshot PL_OWNED_BY(loader); /* refused lately, and left alone until then */
 	uint64_t bad_until_s PL_OWNED_BY(loader);
 	uint64_t good_snapshot PL_OWNED_BY(loader); /* the newest that was read from end to end */
@@ -100,8 +101,9 @@ struct pl_loader {
 	bool full_told PL_OWNED_BY(loader);
 	struct pl_loader_missing missing PL_OWNED_BY(loader);
 	bool growing PL_OWNED_BY(loader);
-	bool put_back_due PL_OWNED_BY(loader); /* there is room for what is missing */
-	uint64_t grow_s PL_OWNED_BY(loader);   /* when something of it was last tried, in vain */
+	bool put_back_due PL_OWNED_BY(loader);     /* there is room for what is missing */
+	uint64_t read_again_s PL_OWNED_BY(loader); /* when that was last tried */
+	uint64_t grow_s PL_OWNED_BY(loader); /* when something of it was last tried, in vain */
 	uint64_t refused_wanted PL_OWNED_BY(loader); /* of what was told of that */
 	int refused_ret PL_OWNED_BY(loader);
 	char refusal[256] PL_OWNED_BY(loader); /* last one told, not to tell it again and again */
@@ -111,10 +113,11 @@ struct pl_loader {
  * Open the feed and start to load it. While the first reading lasts, the status and live->as_of
  * say "loading".
  *
- * @param table  its writer, from now until pl_loader_stop() no one else writes.
+ * @param table     its writer, from now until pl_loader_stop() no one else writes.
+ * @param known_to  the segment up to which a table that was made anew had facts; 0: nothing is known.
  */
 PL_MUST_USE int pl_loader_start(struct pl_loader *l, const struct pl_config *c,
-				struct pl_intake *intake, struct pl_table *table,
+				struct pl_intake *intake, struct pl_table *table, uint64_t known_to,
 				struct pl_live *live, char *error, size_t error_size);
 /** Have room for so many certificates, without anybody waiting for it; less than there is changes nothing.
  * Control's thread. */

@@ -71,6 +71,7 @@ static void note_ahead(struct pl_loader *l, uint64_t sequence)
 	if ((at.snapshot & ~PL_POSITION_AHEAD) >= sequence)
 		return;
 	at.snapshot = sequence | PL_POSITION_AHEAD;
+	at.pos.stream_id = l->pos.stream_id; /* of one that never was complete, too */
 	pl_table_position_set(l->table, &at);
 }
 
@@ -79,7 +80,9 @@ static void arrived(struct pl_loader *l, const struct pl_feed_pos *pos, uint32_t
 {
 	/* A table that lacks certificates does not say that it holds their segment: the next start,
 	 * with more room, applies it again. */
-	if (!l->table_full)
+	if (l->table_full)
+		note_ahead(l, pos->sequence);
+	else
 		pl_loader_position_set(l, pos);
 	/* relaxed, all three: figures for humans. */
 	atomic_fetch_add_explicit(&l->status.record_cnt, record_cnt, memory_order_relaxed);
@@ -103,6 +106,7 @@ int pl_loader_segment(void *ctx, const struct pl_feed_segment *seg)
 
 	if (l->table_full)
 		note_ahead(l, seg->header.sequence);
+	l->went_back |= seg->header.sequence <= l->ahead_to;
 	for (uint32_t i = 0; i < record_cnt && ret == 0; i++) {
 		const struct pl_feed_record *r = &seg->records[i];
 
@@ -222,6 +226,7 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 				      struct pl_feed_report *report)
 {
 	uint64_t sequence = snapshot->covers.sequence;
+	bool was_full = l->table_full;
 	struct pl_table_stats stats;
 	enum pl_feed_error e;
 
@@ -247,8 +252,12 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 	e = stats.entry_cnt == 0
 		    ? pl_feed_store_snapshot_read(l->store, snapshot, apply_chunk, l, report)
 		    : replace_content(l, snapshot, report);
-	if (e != PL_FEED_OK)
+	if (e != PL_FEED_OK) {
+		/* Of an empty one they were forgotten. */
+		l->missing.lost |= was_full && stats.entry_cnt == 0;
+		l->table_full |= was_full;
 		return e;
+	}
 	l->pos = snapshot->covers;
 	l->good_snapshot = sequence;
 	arrived(l, &l->pos, 0);
@@ -275,12 +284,15 @@ enum pl_feed_error pl_loader_end_check(struct pl_loader *l, struct pl_feed_repor
 
 void pl_loader_forget(struct pl_loader *l)
 {
-	uint64_t stream_id = l->pos.stream_id;
+	uint64_t stream_id = l->pos.stream_id, known_to = l->pos.sequence;
 
+	if (l->ahead_to > known_to)
+		known_to = l->ahead_to;
 	l->loading = true;
 	l->pos = (struct pl_feed_pos){.stream_id = stream_id};
+	/* What was told of it is not to be taken back for what an earlier segment says. */
+	pl_loader_known_to(l, known_to);
 	l->snapshot_to = 0;
-	l->ahead_to = 0;
 	l->table_full = false;
 	pl_loader_missing_drop(l);
 	pl_loader_flags_publish(l);

@@ -17,20 +17,24 @@
 #define THROUGH_S   120u
 
 /* Once for each reason, and again when it was asked for again. asked: just now. */
-static void refused(struct pl_loader *l, int ret, bool asked, const char *why)
+static void tell_once(struct pl_loader *l, int ret, bool asked, const char *text)
 {
-	/* relaxed, all: figures for humans. */
+	/* relaxed, both: figures for humans. */
 	uint64_t wanted = atomic_load_explicit(&l->capacity_wanted, memory_order_relaxed);
 
-	l->grow_s = pl_loader_now_s();
-	atomic_store_explicit(&l->status.grow_refused, -ret, memory_order_relaxed);
 	if (!asked && l->refused_ret == ret && l->refused_wanted == wanted)
 		return;
 	l->refused_ret = ret;
 	l->refused_wanted = wanted;
 	atomic_fetch_add_explicit(&l->status.not_grown_cnt, 1, memory_order_relaxed);
-	pl_say("the table cannot be made larger: %s. It is tried again every %u s, and at a reload",
-	       why, RETRY_S);
+	pl_say("%s. It is tried again every %u s", text, RETRY_S);
+}
+
+/* errno of the last trial to make it larger, for the status. */
+static void grow_refused(struct pl_loader *l, int ret)
+{
+	/* relaxed: a figure for humans. */
+	atomic_store_explicit(&l->status.grow_refused, -ret, memory_order_relaxed);
 }
 
 /* Is it time to try again what failed? *asked: it is wanted now. */
@@ -96,8 +100,8 @@ void pl_loader_missing_note(struct pl_loader *l, uint64_t id, uint32_t facts)
 	if (m->lost || (facts == 0 && m->cnt == 0))
 		return;
 	if (!make_room(m)) {
-		pl_loader_missing_drop(l);
-		m->lost = true;
+		free(m->log);
+		*m = (struct pl_loader_missing){.lost = true};
 		return;
 	}
 	m->log[m->cnt] =
@@ -109,6 +113,8 @@ void pl_loader_missing_drop(struct pl_loader *l)
 {
 	free(l->missing.log);
 	l->missing = (struct pl_loader_missing){0};
+	l->put_back_due = false;
+	l->full_told = false;
 }
 
 /* What is there by now came later than what the log has of it. */
@@ -133,37 +139,62 @@ static int put_missing(struct pl_loader *l, const struct pl_loader_missing *m)
 	return ret != 0 ? ret : pl_loader_put(l, cnt);
 }
 
+static int go_on(void *ctx, const struct pl_feed_segment *seg)
+{
+	(void)seg;
+	return pl_loader_stopping(ctx) ? -ECANCELED : 0;
+}
+
+/* Can the store bring who is at `from` to `sequence`, by its segments, or a snapshot and what follows it? */
+static bool is_readable(struct pl_loader *l, const struct pl_feed_pos *from, uint64_t sequence)
+{
+	struct pl_feed_snapshot snapshot;
+	struct pl_feed_pos pos = *from;
+	struct pl_feed_report report;
+
+	(void)pl_feed_store_read_to(l->store, &pos, sequence, go_on, l, &report);
+	if (pos.sequence >= sequence)
+		return true;
+	if (pl_feed_store_snapshot_find(l->store, pos.sequence, sequence + 1, &snapshot) != 0 ||
+	    snapshot.covers.stream_id != from->stream_id ||
+	    pl_feed_store_snapshot_read(l->store, &snapshot, go_on, l, &report) != PL_FEED_OK)
+		return false;
+	pos = snapshot.covers;
+	(void)pl_feed_store_read_to(l->store, &pos, sequence, go_on, l, &report);
+	return pos.sequence >= sequence;
+}
+
 /*
  * Which are missing is not known: the feed is read again from where the table was complete. Facts go back
  * on the way, so everything is UNKNOWN until it is where it was; and it is only begun if it can be ended.
  */
-static bool read_again(struct pl_loader *l)
+static void read_again(struct pl_loader *l)
 {
-	uint64_t sequence = l->pos.sequence;
-	struct pl_feed_pos pos, from = {.stream_id = l->pos.stream_id};
-	struct pl_feed_report report;
+	struct pl_feed_pos from = {.stream_id = l->pos.stream_id};
+	uint64_t ahead_to = l->pos.sequence;
 	union pl_table_position at;
 
 	pl_table_position_get(l->table, &at);
 	if (at.pos.sequence != 0 && (at.snapshot == 0 || (at.snapshot & PL_POSITION_AHEAD) != 0))
 		from = at.pos;
-	pos = from;
-	if (pl_feed_store_read_to(l->store, &pos, sequence, NULL, NULL, &report) != PL_FEED_OK ||
-	    pos.sequence < sequence) {
-		refused(l, -ENODATA, false,
-			"which certificates are missing is not known any more, and the feed store "
-			"has not all segments since: stop the appliance, remove the table and "
-			"start it");
-		return false;
+	if ((at.snapshot & ~PL_POSITION_AHEAD) > ahead_to)
+		ahead_to = at.snapshot & ~PL_POSITION_AHEAD;
+	if (!is_readable(l, &from, ahead_to)) {
+		tell_once(l, -ENODATA, false,
+			  "the table has room, but which certificates are missing is not known any "
+			  "more, and the feed store has not all since it was complete: the next "
+			  "snapshot or a restart mends that");
+		return;
 	}
 	pl_say("more was missing than is kept: everything is UNKNOWN until the feed is read again");
 	l->pos = from;
-	l->ahead_to = sequence;
+	l->ahead_to = ahead_to;
+	l->went_back = true;
 	l->loading = true;
 	l->table_full = false;
 	pl_loader_missing_drop(l);
+	pl_loader_position_set(l, &from);
 	pl_loader_flags_publish(l);
-	return true;
 }
 
 /* There is room now. That some are missing is said until they are all there. */
@@ -173,7 +204,8 @@ static void put_back(struct pl_loader *l)
 	int ret;
 
 	if (m.lost) {
-		l->put_back_due = !read_again(l);
+		if (pl_loader_due(&l->read_again_s, RETRY_S))
+			read_again(l);
 		return;
 	}
 	compact(&m);
@@ -182,7 +214,7 @@ static void put_back(struct pl_loader *l)
 	ret = put_missing(l, &m);
 	if (ret != 0) {
 		/* All of it counts still; what is there by then is passed over. */
-		pl_loader_missing_drop(l);
+		free(l->missing.log);
 		l->missing = m;
 		l->table_full = true;
 		return;
@@ -218,18 +250,23 @@ static bool begin(struct pl_loader *l)
 	/* relaxed: a number; nothing is read under it. */
 	uint64_t wanted = atomic_load_explicit(&l->capacity_wanted, memory_order_relaxed);
 	struct pl_table_stats stats;
-	char error[256];
+	char error[256], text[320];
 	bool asked;
 	int ret;
 
 	pl_table_stats_get(l->table, &stats);
+	if (wanted <= stats.capacity)
+		grow_refused(l, 0);
 	if (wanted <= stats.capacity || l->loading || !l->audited || !may_try(l, &asked))
 		return false;
 	growing_to(l, wanted);
 	ret = pl_table_grow_begin(l->table, wanted, error, sizeof(error));
 	if (ret != 0) {
 		growing_to(l, 0);
-		refused(l, ret, asked, error);
+		grow_refused(l, ret);
+		l->grow_s = pl_loader_now_s();
+		snprintf(text, sizeof(text), "the table cannot be made larger: %s", error);
+		tell_once(l, ret, asked, text);
 		return false;
 	}
 	pl_say("the table grows from %" PRIu64 " to %" PRIu64 " certificates", stats.capacity,
@@ -248,8 +285,8 @@ static void grown(struct pl_loader *l)
 	l->refused_ret = 0;
 	pl_table_stats_get(l->table, &stats);
 	pl_say("the table has room for %" PRIu64 " certificates now", stats.capacity);
-	/* relaxed, both: figures for humans. */
-	atomic_store_explicit(&l->status.grow_refused, 0, memory_order_relaxed);
+	grow_refused(l, 0);
+	/* relaxed: a figure for humans. */
 	atomic_fetch_add_explicit(&l->status.grown_cnt, 1, memory_order_relaxed);
 	l->put_back_due = l->table_full;
 }
@@ -275,25 +312,28 @@ static bool turn(struct pl_loader *l)
 	l->growing = stats.growing;
 	if (!l->growing)
 		growing_to(l, 0);
-	snprintf(why, sizeof(why), "%s%s",
-		 l->growing ? "the new one is in use and cannot take the old one's name: "
-			    : "there is no place in it for all of the old one: ",
+	snprintf(why, sizeof(why), "%s: %s",
+		 l->growing ? "the table is larger, and cannot take the old one's name"
+			    : "the table cannot be made larger, it has no place for all",
 		 strerror(-ret));
-	refused(l, ret, false, why);
+	grow_refused(l, l->growing ? 0 : ret);
+	l->grow_s = pl_loader_now_s();
+	tell_once(l, ret, false, why);
 	return false;
 }
 
 uint32_t pl_loader_grow(struct pl_loader *l)
 {
-	bool asked;
-
-	if (l->growing || begin(l))
-		return turn(l) ? TURN_GAP_MS : PL_LOADER_POLL_MS;
-	if (!l->put_back_due || !l->table_full || !may_try(l, &asked))
+	/* Before it is made larger still: that may fail for long. */
+	if (!l->growing && l->put_back_due && l->table_full) {
+		put_back(l);
+		/* What is to be read again is read at once. */
+		if (l->loading)
+			return TURN_GAP_MS;
+	}
+	if (!l->growing && !begin(l))
 		return PL_LOADER_POLL_MS;
-	put_back(l);
-	/* What is to be read again is read at once. */
-	return l->loading ? TURN_GAP_MS : PL_LOADER_POLL_MS;
+	return turn(l) ? TURN_GAP_MS : PL_LOADER_POLL_MS;
 }
 
 void pl_loader_grow_through(struct pl_loader *l)

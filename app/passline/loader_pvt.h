@@ -82,6 +82,9 @@ void pl_loader_grow_through(struct pl_loader *l);
 int pl_loader_put(struct pl_loader *l, size_t cnt);
 /** Everything up to l->pos is in the table: say so in it. */
 void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos);
+/** An empty table is to say nothing before it has facts of segments up to this one again, as far as the store
+ * has them. */
+void pl_loader_known_to(struct pl_loader *l, uint64_t sequence);
 /** Begin with nothing: what is there is not to be believed, or not to be completed. */
 void pl_loader_forget(struct pl_loader *l);
 

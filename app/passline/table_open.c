@@ -142,6 +142,19 @@ static bool is_larger(const struct pl_app *app, uint64_t capacity, char *text, s
 	return stats.capacity > capacity;
 }
 
+/* The segment up to which a table that is made anew had facts, if it was of this stream. */
+static uint64_t known_to(const struct pl_app *app)
+{
+	union pl_table_position at;
+	uint64_t mark;
+
+	pl_table_position_get(app->table, &at);
+	if (at.pos.stream_id != app->config.authority->key[0].stream_id)
+		return 0;
+	mark = at.snapshot & ~PL_POSITION_AHEAD;
+	return mark > at.pos.sequence ? mark : at.pos.sequence;
+}
+
 static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *error,
 		  size_t error_size)
 {
@@ -166,6 +179,7 @@ static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *er
 								     : table_is_not_of_feed(app);
 	if (why == NULL)
 		return 0;
+	app->table_known_to = known_to(app);
 	pl_table_close(app->table);
 	app->table = NULL;
 	return table_remove(app, why, error, error_size);

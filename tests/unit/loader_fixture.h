@@ -84,6 +84,12 @@ void pl_loader_flags_publish(struct pl_loader *l)
 	log_of.loading_published |= l->loading;
 }
 
+void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)
+{
+	l->ahead_to = sequence;
+	l->went_back = true;
+}
+
 uint64_t pl_loader_now_s(void)
 {
 	return clock_s;

@@ -307,6 +307,14 @@ static void test_it_is_loading_until_it_is_where_it_was(void **state)
 	assert_true(l.growing);
 	stored_to(9);
 	script.hole = 6;
+	/* Nothing was put yet: what is there is as new as it was, and not all of it. */
+	read_feed(&l);
+	assert_int_equal(l.pos.sequence, 5);
+	assert_false(l.loading);
+	assert_true(l.behind);
+	l.loading = true;
+	l.went_back = true;
+	script.now_s += LOOK_EVERY_S;
 	read_feed(&l);
 	assert_int_equal(l.pos.sequence, 5);
 	assert_true(l.loading);
@@ -317,6 +325,22 @@ static void test_it_is_loading_until_it_is_where_it_was(void **state)
 	assert_int_equal(l.pos.sequence, 9);
 	assert_false(l.loading);
 	assert_false(atomic_load(&live.feed_flags) & PL_FLAG_LOADING);
+}
+
+/* A store that ends before that says so. */
+static void test_a_feed_that_ends_before_what_is_known_is_told(void **state)
+{
+	(void)state;
+	l.loading = true;
+	stored_to(6);
+	pl_loader_known_to(&l, 9); /* as far as the store has it */
+	assert_int_equal(l.ahead_to, 6);
+	l.ahead_to = 9;
+	read_feed(&l);
+	assert_int_equal(l.pos.sequence, 6);
+	assert_true(l.loading && l.behind);
+	assert_string_equal(
+		l.refusal, "it ends at segment 6, and the table has had facts of segments up to 9");
 }
 
 int main(void)
@@ -331,6 +355,7 @@ int main(void)
 		T(test_what_was_stored_and_is_gone_is_lacking),
 		T(test_a_table_made_anew_is_read_from_the_beginning),
 		T(test_it_is_loading_until_it_is_where_it_was),
+		T(test_a_feed_that_ends_before_what_is_known_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

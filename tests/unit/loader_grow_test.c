@@ -20,9 +20,19 @@
 static enum pl_feed_error hook_read_to(struct pl_feed_store *s, struct pl_feed_pos *pos,
 				       uint64_t newest, pl_feed_apply_fn apply, void *ctx,
 				       struct pl_feed_report *report);
-#define pl_feed_store_read_to hook_read_to
+static int hook_snapshot_find(struct pl_feed_store *s, uint64_t above, uint64_t below,
+			      struct pl_feed_snapshot *out);
+static enum pl_feed_error hook_snapshot_read(struct pl_feed_store *s,
+					     const struct pl_feed_snapshot *snapshot,
+					     pl_feed_apply_fn apply_fn, void *ctx,
+					     struct pl_feed_report *report);
+#define pl_feed_store_read_to       hook_read_to
+#define pl_feed_store_snapshot_find hook_snapshot_find
+#define pl_feed_store_snapshot_read hook_snapshot_read
 #include "../../app/passline/loader_grow.c"
 #undef pl_feed_store_read_to
+#undef pl_feed_store_snapshot_find
+#undef pl_feed_store_snapshot_read
 #include "../../app/passline/loader_apply.c"
 
 #define STREAM   9u
@@ -39,8 +49,11 @@ static struct {
 	uint32_t said_cnt;
 	bool full_published; /* the last time */
 	bool loading_published;
-	uint32_t model[IDS + 1];             /* facts by id; 0: not there */
-	uint64_t readable_to;                /* segments that the store has */
+	uint32_t model[IDS + 1]; /* facts by id; 0: not there */
+	uint64_t readable_to;    /* segments that the store has */
+	uint64_t hole;           /* but not this one; 0: all */
+	uint64_t snapshot;       /* and this snapshot; 0: none */
+	bool bad_snapshot;
 	struct pl_feed_record history[8000]; /* by sequence; for the test that reads it again */
 	char dir[64];
 } fx;
@@ -56,6 +69,12 @@ void pl_loader_flags_publish(struct pl_loader *l)
 	fx.published_cnt++;
 	fx.full_published = l->table_full;
 	fx.loading_published |= l->loading;
+}
+
+void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)
+{
+	l->ahead_to = sequence;
+	l->went_back = true;
 }
 
 uint64_t pl_loader_now_s(void)
@@ -75,10 +94,37 @@ static enum pl_feed_error hook_read_to(struct pl_feed_store *s, struct pl_feed_p
 				       uint64_t newest, pl_feed_apply_fn apply, void *ctx,
 				       struct pl_feed_report *report)
 {
-	(void)s, (void)ctx, (void)report;
-	assert_null(apply);
-	pos->sequence = newest < fx.readable_to ? newest : fx.readable_to;
+	struct pl_feed_segment seg = {0};
+
+	(void)s, (void)report;
+	assert_int_equal(apply(ctx, &seg), 0);
+	/* From a hole on the tail goes on for who has the snapshot beyond it. */
+	if (pos->sequence < fx.hole && newest >= fx.hole)
+		newest = fx.hole - 1;
+	if (pos->sequence < newest)
+		pos->sequence = newest < fx.readable_to ? newest : fx.readable_to;
 	return PL_FEED_OK; /* a store that ends early is whole as far as it goes */
+}
+
+static int hook_snapshot_find(struct pl_feed_store *s, uint64_t above, uint64_t below,
+			      struct pl_feed_snapshot *out)
+{
+	(void)s;
+	if (fx.snapshot <= above || fx.snapshot >= below)
+		return -ENOENT;
+	*out = (struct pl_feed_snapshot){
+		.covers = {.stream_id = STREAM, .sequence = fx.snapshot}
+        };
+	return 0;
+}
+
+static enum pl_feed_error hook_snapshot_read(struct pl_feed_store *s,
+					     const struct pl_feed_snapshot *snapshot,
+					     pl_feed_apply_fn apply_fn, void *ctx,
+					     struct pl_feed_report *report)
+{
+	(void)s, (void)snapshot, (void)apply_fn, (void)ctx, (void)report;
+	return fx.bad_snapshot ? PL_FEED_SIGNATURE : PL_FEED_OK;
 }
 
 static void open_table(const char *path)
@@ -320,6 +366,59 @@ static void test_more_than_is_kept_is_read_again(void **state)
 	assert_int_equal(at.snapshot, 0);
 }
 
+/* Where segments have been deleted their snapshot will do, if it is whole. */
+static void test_it_is_read_again_by_a_snapshot(void **state)
+{
+	uint64_t end;
+
+	(void)state;
+	put(1, CAPACITY, 0);
+	put(1001, PL_LOADER_MISSING_MAX + 50, 0);
+	fx.readable_to = end = fx.l.pos.sequence;
+	fx.hole = CAPACITY + 10;
+	fx.snapshot = CAPACITY + 5; /* before the hole */
+	grow_to(4000);
+	assert_true(fx.l.missing.lost);
+	fx.snapshot = CAPACITY + 20;
+	fx.bad_snapshot = true;
+	fx.clock_s += RETRY_S;
+	(void)pl_loader_grow(&fx.l);
+	assert_true(fx.l.missing.lost);
+	fx.bad_snapshot = false;
+	fx.clock_s += RETRY_S;
+	(void)pl_loader_grow(&fx.l);
+	assert_true(fx.l.loading && fx.l.went_back);
+	assert_int_equal(fx.l.ahead_to, end);
+	assert_int_equal(fx.l.pos.sequence, CAPACITY);
+}
+
+/* A table that is to be larger still, which it cannot be, has room all the same. */
+static void test_a_refusal_keeps_nothing_out(void **state)
+{
+	struct pl_table_reader *reader;
+
+	(void)state;
+	put(1, CAPACITY, 0);
+	put(1001, 300, 0);
+	assert_int_equal(pl_table_reader_create(fx.l.table, &reader), 0);
+	pl_loader_grow_to(&fx.l, 2000);
+	for (uint32_t turns = 0; !fx.l.put_back_due; turns++) {
+		assert_true(turns < 100000);
+		pl_table_quiesce(reader);
+		(void)pl_loader_grow(&fx.l);
+	}
+	pl_loader_grow_to(&fx.l, UINT64_MAX);
+	(void)pl_loader_grow(&fx.l);
+	assert_int_equal(atomic_load(&fx.l.status.grow_refused), EINVAL);
+	assert_false(fx.l.table_full);
+	assert_as_the_feed_says();
+	/* Taken back it is no worry any more. */
+	pl_loader_grow_to(&fx.l, 2000);
+	(void)pl_loader_grow(&fx.l);
+	assert_int_equal(atomic_load(&fx.l.status.grow_refused), 0);
+	pl_table_reader_destroy(reader);
+}
+
 /* One that lacks certificates tells the next process how far ahead of its position it is. */
 static void test_a_full_table_says_what_it_is_ahead_of(void **state)
 {
@@ -329,6 +428,8 @@ static void test_a_full_table_says_what_it_is_ahead_of(void **state)
 	put(1, CAPACITY, 0);
 	put(1001, 1, 0);
 	assert_true(fx.l.table_full);
+	pl_table_position_get(fx.l.table, &at);
+	assert_int_equal(at.snapshot, (CAPACITY + 1) | PL_POSITION_AHEAD);
 	for (uint64_t sequence = CAPACITY + 2; sequence < CAPACITY + 9; sequence++) {
 		put(7, 1, (uint32_t)sequence);
 		pl_table_position_get(fx.l.table, &at);
@@ -503,6 +604,8 @@ int main(void)
 		T(test_still_too_small_it_stays_full),
 		T(test_only_the_last_change_is_kept),
 		T(test_more_than_is_kept_is_read_again),
+		T(test_it_is_read_again_by_a_snapshot),
+		T(test_a_refusal_keeps_nothing_out),
 		T(test_a_full_table_says_what_it_is_ahead_of),
 		T(test_removals_are_not_kept),
 		T(test_any_order_ends_the_same),
