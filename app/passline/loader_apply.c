@@ -244,6 +244,7 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 			return e;
 	}
 	l->snapshot_to = sequence;
+	l->went_back |= sequence < l->ahead_to;
 	pl_loader_position_set(l, &l->pos);
 	if (stats.entry_cnt == 0) {
 		pl_loader_missing_drop(l);

@@ -194,6 +194,27 @@ static void test_a_snapshot_into_an_emptied_table_ends_what_was_missing(void **s
 	assert_content(500, 350, 7, 0);
 }
 
+/* One of an earlier segment than the table has had facts of sets it back, and it says so. */
+static void test_a_snapshot_from_before_what_is_known(void **state)
+{
+	struct pl_feed_snapshot s = snapshot_put(7, 500, 350);
+	union pl_table_position at;
+
+	(void)state;
+	fill(1, 100);
+	fx.l.pos.sequence = 3;
+	fx.l.ahead_to = 7;
+	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
+	assert_false(fx.l.went_back);
+	assert_content(500, 350, 7, 0);
+	fx.l.pos.sequence = 3;
+	fx.l.ahead_to = 8;
+	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
+	assert_true(fx.l.went_back);
+	pl_table_position_get(fx.l.table, &at);
+	assert_int_equal(at.snapshot, 8 | PL_POSITION_AHEAD);
+}
+
 /* The table is growing when a snapshot comes: it does so to the end first. */
 static void test_a_snapshot_while_the_table_grows(void **state)
 {
@@ -236,6 +257,7 @@ int main(void)
 		T(test_a_snapshot_that_fails_in_its_second_reading),
 		T(test_a_snapshot_ends_what_was_missing),
 		T(test_a_snapshot_into_an_emptied_table_ends_what_was_missing),
+		T(test_a_snapshot_from_before_what_is_known),
 		T(test_a_snapshot_while_the_table_grows),
 		T(test_stopping_ends_a_snapshot),
 	};
