@@ -164,6 +164,7 @@ static int tear_down(void **state)
 	(void)state;
 	pl_table_close(fx.l.table);
 	pl_feed_net_destroy(fx.l.net);
+	pl_loader_missing_drop(&fx.l);
 	free(fx.l.batch);
 	pl_feed_store_close(fx.l.store);
 	pl_feed_store_close(fx.store);
