@@ -267,8 +267,8 @@ int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"rounds", required_argument, NULL, 'r'},
-		{"keys",    required_argument, NULL, 'k'},
-		{0       },
+		{"keys", required_argument, NULL, 'k'},
+		{0},
 	};
 	struct options o = {.round_cnt = 31, .key_cnt = 256};
 	int c;

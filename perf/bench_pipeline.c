@@ -185,19 +185,10 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"certs",    1, NULL, 0},
-                {"scans",      1, NULL, 0},
-                {"burst",          1, NULL, 0},
-		{"pool",    1, NULL, 0},
-                {"gateways",         1, NULL, 0},
-                {"table",    1, NULL, 0},
-		{"seal",      1, NULL, 0},
-                {"token",          1, NULL, 0},
-                {"rounds",      1, NULL, 'r'},
-		{"cpu",         1, NULL, 'u'},
-                {"help", 0, NULL, 'h'},
-                {0     }
-        };
+		{"certs", 1, NULL, 0}, {"scans", 1, NULL, 0},    {"burst", 1, NULL, 0},
+		{"pool", 1, NULL, 0},  {"gateways", 1, NULL, 0}, {"table", 1, NULL, 0},
+		{"seal", 1, NULL, 0},  {"token", 1, NULL, 0},    {"rounds", 1, NULL, 'r'},
+		{"cpu", 1, NULL, 'u'}, {"help", 0, NULL, 'h'},   {0}};
 	struct vl_conf conf = {.cert_cnt = 1000000,
 			       .pool_scan_cnt = 262144,
 			       .scans = 1,

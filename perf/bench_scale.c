@@ -126,19 +126,10 @@ static void run(struct vl_conf *conf, uint32_t worker_cnt, uint32_t rounds)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"certs",    1, NULL, 0},
-                {"scans",      1, NULL, 0},
-                {"burst",          1, NULL, 0},
-		{"pool",    1, NULL, 0},
-                {"gateways",         1, NULL, 0},
-                {"table",    1, NULL, 0},
-		{"seal",      1, NULL, 0},
-                {"token",          1, NULL, 0},
-                {"rounds",      1, NULL, 'r'},
-		{"workers",         1, NULL, 'w'},
-                {"help", 0, NULL, 'h'},
-                {0     }
-        };
+		{"certs", 1, NULL, 0},     {"scans", 1, NULL, 0},    {"burst", 1, NULL, 0},
+		{"pool", 1, NULL, 0},      {"gateways", 1, NULL, 0}, {"table", 1, NULL, 0},
+		{"seal", 1, NULL, 0},      {"token", 1, NULL, 0},    {"rounds", 1, NULL, 'r'},
+		{"workers", 1, NULL, 'w'}, {"help", 0, NULL, 'h'},   {0}};
 	struct vl_conf conf = {.cert_cnt = 1000000,
 			       .pool_scan_cnt = 131072,
 			       .scans = 1,

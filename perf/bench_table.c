@@ -320,10 +320,7 @@ static double ours_two_cores(const uint64_t *keys, const uint64_t *keys2)
 {
 	uint32_t shown = shown_next();
 	pthread_barrier_t start;
-	struct job j[2] = {
-		{.keys = keys,  .cpu = 0},
-                {.keys = keys2, .cpu = 1}
-        };
+	struct job j[2] = {{.keys = keys, .cpu = 0}, {.keys = keys2, .cpu = 1}};
 	pthread_t threads[2];
 
 	pthread_barrier_init(&start, NULL, 2);
@@ -415,9 +412,9 @@ static void *builder_run(void *arg)
 static void build_all(void)
 {
 	struct builder p[2] = {
-		{.first = 0,           .last = b.certs / 2, .cpu = 0},
-		{.first = b.certs / 2, .last = b.certs,     .cpu = 1}
-        };
+		{.first = 0, .last = b.certs / 2, .cpu = 0},
+		{.first = b.certs / 2, .last = b.certs, .cpu = 1},
+	};
 	struct pl_table_bulk *bulk;
 	pthread_t threads[2];
 	uint64_t start;

@@ -157,8 +157,7 @@ static void snapshot_write(struct site *s, struct pl_feed_writer *w, const char 
 		.snapshot = {.covers = s->pos,
 			     .record_cnt = cnt,
 			     .chunk_cnt = (uint32_t)((cnt + PL_FEED_RECORDS_MAX - 1) /
-						     PL_FEED_RECORDS_MAX)}
-        };
+						     PL_FEED_RECORDS_MAX)}};
 
 	sort_records(s->sorted, cnt);
 	while (!pl_feed_chunk_complete(&pos)) {
@@ -231,13 +230,13 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"certs", 1, NULL, 'c'},
-		{"as-of",   1, NULL, 'a'},
-		{"seed",       1, NULL, 's'},
-		{"gateways",    1, NULL, 'g'},
-		{"tail",    1, NULL, 't'},
-		{"help",  0, NULL, 'h'},
-		{0  }
-        };
+		{"as-of", 1, NULL, 'a'},
+		{"seed", 1, NULL, 's'},
+		{"gateways", 1, NULL, 'g'},
+		{"tail", 1, NULL, 't'},
+		{"help", 0, NULL, 'h'},
+		{0},
+	};
 	struct site s = {.gateway_cnt = 64, .as_of = (uint64_t)time(NULL)};
 	struct pl_keys *keys;
 	int opt;

@@ -246,11 +246,7 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"cpu", 1, NULL, 'c'},
-                {"port", 1, NULL, 'p'},
-                {"help",     0, NULL, 'h'},
-                {0   }
-        };
+		{"cpu", 1, NULL, 'c'}, {"port", 1, NULL, 'p'}, {"help", 0, NULL, 'h'}, {0}};
 	struct sigaction action = {.sa_handler = on_signal};
 	struct server *s = calloc(1, sizeof(*s));
 	uint16_t port = PL_WIRE_PORT;

@@ -180,15 +180,9 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"to",    1, NULL, 't'},
-                {"certs",   1, NULL, 'c'},
-                {"as-of",       1, NULL, 'a'},
-		{"seed",    1, NULL, 's'},
-                {"state",    1, NULL, 'f'},
-                {"every-ms", 1, NULL, 'e'},
-		{"seconds",   1, NULL, 'u'},
-                {"help",       0, NULL, 'h'},
-                {0  },
+		{"to", 1, NULL, 't'},      {"certs", 1, NULL, 'c'}, {"as-of", 1, NULL, 'a'},
+		{"seed", 1, NULL, 's'},    {"state", 1, NULL, 'f'}, {"every-ms", 1, NULL, 'e'},
+		{"seconds", 1, NULL, 'u'}, {"help", 0, NULL, 'h'},  {0},
 	};
 	struct probe p = {.conf = {.as_of_day = INT32_MIN}, .last_verdict = UINT32_MAX};
 	const char *to = NULL, *state = NULL;

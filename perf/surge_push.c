@@ -266,20 +266,20 @@ static const char usage[] =
 static int args_parse(struct surge *s, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"key",   1, NULL, 'k'},
-		{"port",   1, NULL, 'p'},
-		{"certs",       1, NULL, 'c'},
-		{"rate",    1, NULL, 'r'},
-		{"every",    1, NULL, 'e'},
+		{"key", 1, NULL, 'k'},
+		{"port", 1, NULL, 'p'},
+		{"certs", 1, NULL, 'c'},
+		{"rate", 1, NULL, 'r'},
+		{"every", 1, NULL, 'e'},
 		{"phase", 1, NULL, 'P'},
-		{"batch",   1, NULL, 'b'},
-		{"first",       1, NULL, 'f'},
-		{"sample",   1, NULL, 's'},
-		{"list",    0, NULL, 'l'},
+		{"batch", 1, NULL, 'b'},
+		{"first", 1, NULL, 'f'},
+		{"sample", 1, NULL, 's'},
+		{"list", 0, NULL, 'l'},
 		{"go", 1, NULL, 'g'},
-		{"help",   0, NULL, 'h'},
-		{0      }
-        };
+		{"help", 0, NULL, 'h'},
+		{0},
+	};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {

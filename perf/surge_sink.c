@@ -82,7 +82,7 @@ int main(int argc, char **argv)
 	for (;;) {
 		struct pollfd fds[2] = {
 			{.fd = pl_push_server_fd(server), .events = POLLIN},
-			{.fd = pl_intake_fd(in),          .events = POLLIN},
+			{.fd = pl_intake_fd(in), .events = POLLIN},
 		};
 		uint64_t cnt;
 

@@ -110,8 +110,8 @@ static int change_all(int argc, char **argv, change_fn change)
 {
 	static const struct option options[] = {
 		{"csv", required_argument, NULL, 'c'},
-                COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	struct pl_registry_commit done;
 	struct tally tally = {0};
 	const char *csv_path = NULL;

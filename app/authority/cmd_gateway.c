@@ -253,12 +253,12 @@ static const char *const verbs[VERB_CNT] = {"add", "rotate", "retire", "list"};
 static int run(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"id",        required_argument, NULL, 'i'},
-		{"name",      required_argument, NULL, 'n'},
+		{"id", required_argument, NULL, 'i'},
+		{"name", required_argument, NULL, 'n'},
 		{"key-epoch", required_argument, NULL, 'e'},
-		{"out",       required_argument, NULL, 'o'},
-		COMMON_OPTIONS
-        };
+		{"out", required_argument, NULL, 'o'},
+		COMMON_OPTIONS,
+	};
 	struct pl_registry_gateway g = {0};
 	const char *out_path = NULL;
 	bool id_given = false;

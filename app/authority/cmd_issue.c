@@ -164,8 +164,8 @@ static int run(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"skip-bad", required_argument, NULL, 's'},
-                COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	struct pl_cert_csv_conf conf = {0};
 	struct issue i = {0};
 	char error[ERROR_SIZE];

@@ -33,13 +33,10 @@ static int list_one(void *ctx, const struct pl_cert *c)
 static int run_list(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"kind",      required_argument, NULL, 'k'},
-                {"revoked",   no_argument,       NULL, 'r'},
-		{"suspended", no_argument,       NULL, 's'},
-                {"after",     required_argument, NULL, 'a'},
-		{"limit",     required_argument, NULL, 'l'},
-                COMMON_OPTIONS
-        };
+		{"kind", required_argument, NULL, 'k'},  {"revoked", no_argument, NULL, 'r'},
+		{"suspended", no_argument, NULL, 's'},   {"after", required_argument, NULL, 'a'},
+		{"limit", required_argument, NULL, 'l'}, COMMON_OPTIONS,
+	};
 	struct pl_registry_filter filter = {.revoked = -1, .suspended = -1, .cert_max = 20};
 	struct authority a;
 	char error[ERROR_SIZE] = "standard output failed";
@@ -126,8 +123,8 @@ static int run_export(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"csv", required_argument, NULL, 'c'},
-                COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	const struct pl_registry_filter all = {.revoked = -1, .suspended = -1};
 	const char *path = "-";
 	struct authority a;

@@ -269,15 +269,15 @@ static bool site_today(const char *time_zone, int32_t *day)
 static int run(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"certs",     required_argument, NULL, 'n'},
-		{"seed",      required_argument, NULL, 's'},
-		{"as-of",     required_argument, NULL, 'a'},
+		{"certs", required_argument, NULL, 'n'},
+		{"seed", required_argument, NULL, 's'},
+		{"as-of", required_argument, NULL, 'a'},
 		{"time-zone", required_argument, NULL, 'z'},
 		{"key-epoch", required_argument, NULL, 'e'},
-		{"doses",     required_argument, NULL, 'D'},
-		{"csv",       required_argument, NULL, 'c'},
-		COMMON_OPTIONS
-        };
+		{"doses", required_argument, NULL, 'D'},
+		{"csv", required_argument, NULL, 'c'},
+		COMMON_OPTIONS,
+	};
 	struct pl_population_conf conf = {.as_of_day = INT32_MIN};
 	const char *csv_path = NULL, *time_zone = TIME_ZONE;
 	bool epoch_given = false;

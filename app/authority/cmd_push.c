@@ -292,7 +292,7 @@ static bool wait_for_change(const struct push *p, int watch_fd)
 {
 	struct pollfd fds[2] = {
 		{.fd = watch_fd, .events = POLLIN},
-		{.fd = p->fd,    .events = POLLIN},
+		{.fd = p->fd, .events = POLLIN},
 	};
 	char events[4096];
 
@@ -352,10 +352,10 @@ static int push(struct push *p)
 static int run(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"follow",  no_argument,       NULL, 'f'},
+		{"follow", no_argument, NULL, 'f'},
 		{"timeout", required_argument, NULL, 't'},
-		COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	struct pl_feed_store_conf conf = {.dir_path = NULL};
 	struct push p = {.timeout_ms = 60000};
 	struct pl_keys *key;

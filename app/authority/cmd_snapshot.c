@@ -10,8 +10,8 @@ static int run_snapshot(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"chunk-certs", required_argument, NULL, 'c'},
-                COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	struct pl_registry_snapshot done;
 	uint64_t chunk_certs = PL_FEED_RECORDS_MAX;
 	char error[ERROR_SIZE];
@@ -51,8 +51,8 @@ static int run_prune(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"keep", required_argument, NULL, 'k'},
-                COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	struct pl_registry_pruned done;
 	uint64_t keep = 2;
 	char error[ERROR_SIZE];

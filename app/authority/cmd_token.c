@@ -300,8 +300,8 @@ static int run(int argc, char **argv)
 	static const char *const verbs[] = {"list", "add", "use", "move", "retire"};
 	static const struct option options[] = {
 		{"limit", required_argument, NULL, 'l'},
-                COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	struct authority a;
 	uint64_t max = UINT64_MAX;
 	bool known = false, limited = false;

@@ -154,12 +154,12 @@ static int list(void)
 static int parse_args(int argc, char **argv, struct waiver_args *w)
 {
 	static const struct option options[] = {
-		{"from",   required_argument, NULL, 'f'},
-		{"until",  required_argument, NULL, 'u'},
+		{"from", required_argument, NULL, 'f'},
+		{"until", required_argument, NULL, 'u'},
 		{"reason", required_argument, NULL, 'r'},
-		{"out",    required_argument, NULL, 'o'},
-		COMMON_OPTIONS
-        };
+		{"out", required_argument, NULL, 'o'},
+		COMMON_OPTIONS,
+	};
 	uint64_t now_s = (uint64_t)time(NULL);
 	int c;
 

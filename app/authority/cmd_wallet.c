@@ -181,16 +181,16 @@ struct wallet_args {
 static int parse_args(int argc, char **argv, struct wallet_args *w)
 {
 	static const struct option options[] = {
-		{"png",    required_argument, NULL, 'p'},
-		{"scale",  required_argument, NULL, 's'},
-		{"draw",   no_argument,       NULL, 'D'},
-		{"watch",  no_argument,       NULL, 'w'},
-		{"count",  required_argument, NULL, 'n'},
-		{"at",     required_argument, NULL, 'a'},
-		{"key",    required_argument, NULL, 'k'},
+		{"png", required_argument, NULL, 'p'},
+		{"scale", required_argument, NULL, 's'},
+		{"draw", no_argument, NULL, 'D'},
+		{"watch", no_argument, NULL, 'w'},
+		{"count", required_argument, NULL, 'n'},
+		{"at", required_argument, NULL, 'a'},
+		{"key", required_argument, NULL, 'k'},
 		{"export", required_argument, NULL, 'e'},
-		COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	uint64_t scale = 8;
 	int c;
 

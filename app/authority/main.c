@@ -147,8 +147,8 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"version", no_argument, NULL, 'V'},
-                COMMON_OPTIONS
-        };
+		COMMON_OPTIONS,
+	};
 	int c;
 
 	/* Keys, registry and spool are made 0600 by whoever makes them; the feed is for others. */

@@ -8,38 +8,40 @@
 
 const struct pl_cli_command pl_cli_commands[] = {
 	{
-         .name = "status",
-         .run = pl_cli_status,
-         .summary = "is anything wrong, and what is there to do",
-         .synopsis = "",
-         .description = "    State, feed, table, clock, traffic and ports on a screen. "
+		.name = "status",
+		.run = pl_cli_status,
+		.summary = "is anything wrong, and what is there to do",
+		.synopsis = "",
+		.description = "    State, feed, table, clock, traffic and ports on a screen. "
 			       "Every reason for which a\n"
 			       "    verdict may be UNKNOWN is told with what it does at the doors "
 			       "and what to do.\n"
 			       "    The exit status says that the appliance answered, not that all "
 			       "is well: for that,\n"
-			       "    ask with --json, where \"flags\" is empty.\n", .options = "",
-	 },
+			       "    ask with --json, where \"flags\" is empty.\n",
+		.options = "",
+	},
 	{
-         .name = "feed",
-         .run = pl_cli_feed,
-         .summary = "how far the feed is; push: bring it segments",
-         .synopsis = "[push FILE...]",
-         .description = "    Position, as-of time and age, what came by which way, the last "
+		.name = "feed",
+		.run = pl_cli_feed,
+		.summary = "how far the feed is; push: bring it segments",
+		.synopsis = "[push FILE...]",
+		.description = "    Position, as-of time and age, what came by which way, the last "
 			       "refusal.\n"
 			       "    push: segments from files, in the order given, as "
 			       "passline-authority writes them.\n"
 			       "    Each is checked, stored durably, and then applied. One that is "
 			       "there already, or that\n"
 			       "    a snapshot stands for, is no error; the first that is "
-			       "refused ends it.\n",		.options = "push",
-	 },
+			       "refused ends it.\n",
+		.options = "push",
+	},
 	{
-         .name = "policy",
-         .run = pl_cli_policy,
-         .summary = "the rules in force; try: what others would change",
-         .synopsis = "[try FILE [--class N]]",
-         .description = "    The rules as the text of a policy file that means the same, "
+		.name = "policy",
+		.run = pl_cli_policy,
+		.summary = "the rules in force; try: what others would change",
+		.synopsis = "[try FILE [--class N]]",
+		.description = "    The rules as the text of a policy file that means the same, "
 			       "with the file they came\n"
 			       "    from, their BLAKE2b-256 hash, and how many rules were in force "
 			       "since the start.\n"
@@ -47,14 +49,15 @@ const struct pl_cli_command pl_cli_commands[] = {
 			       "would get another verdict by\n"
 			       "    the rules of FILE, and how many of the last hour's scans, "
 			       "estimated from a sample. Nothing\n"
-			       "    is changed.\n",							 .options = "try --class=",
-	 },
+			       "    is changed.\n",
+		.options = "try --class=",
+	},
 	{
-         .name = "gateways",
-         .run = pl_cli_gateways,
-         .summary = "live counts by gateway",
-         .synopsis = "[--from N] [--limit N] [GATEWAY]",
-         .description =
+		.name = "gateways",
+		.run = pl_cli_gateways,
+		.summary = "live counts by gateway",
+		.synopsis = "[--from N] [--limit N] [GATEWAY]",
+		.description =
 			"    One gateway by its number, or all; --from and --limit (from 0, "
 			"in the order of\n"
 			"    their arrival) show a part. All counts are since the start: scans "
@@ -65,59 +68,63 @@ const struct pl_cli_command pl_cli_commands[] = {
 			"says that this\n"
 			"    many queues limit it now, as it asks for more than its share; "
 			"gateways of one\n"
-			"    [platform] have one together.\n",									.options = "--from= --limit=",
-	 },
+			"    [platform] have one together.\n",
+		.options = "--from= --limit=",
+	},
 	{
-         .name = "keys",
-         .run = pl_cli_keys,
-         .summary = "which keys are held: ids and epochs",
-         .synopsis = "",
-         .description = "    Never a byte of a key.\n",
-         .options = "",
-	 },
+		.name = "keys",
+		.run = pl_cli_keys,
+		.summary = "which keys are held: ids and epochs",
+		.synopsis = "",
+		.description = "    Never a byte of a key.\n",
+		.options = "",
+	},
 	{
-         .name = "counters",
-         .run = pl_cli_counters,
-         .summary = "all counters, with what they count",
-         .synopsis = "[--all]",
-         .description = "    Verdicts and drops that never happened are left out, unless "
-			       "--all is given.\n",			 .options = "--all",
-	 },
+		.name = "counters",
+		.run = pl_cli_counters,
+		.summary = "all counters, with what they count",
+		.synopsis = "[--all]",
+		.description = "    Verdicts and drops that never happened are left out, unless "
+			       "--all is given.\n",
+		.options = "--all",
+	},
 	{
-         .name = "drain",
-         .run = pl_cli_drain,
-         .summary = "send gateways elsewhere",
-         .synopsis = "[--stop]",
-         .description = "    Every reply says \"draining\", so that gateways turn to "
+		.name = "drain",
+		.run = pl_cli_drain,
+		.summary = "send gateways elsewhere",
+		.synopsis = "[--stop]",
+		.description = "    Every reply says \"draining\", so that gateways turn to "
 			       "another appliance; requests\n"
 			       "    are answered as before. With --stop it stops after `drain` of "
 			       "[worker], as after\n"
-			       "    SIGTERM.\n",						       .options = "--stop",
-	 },
+			       "    SIGTERM.\n",
+		.options = "--stop",
+	},
 	{
-         .name = "undrain",
-         .run = pl_cli_undrain,
-         .summary = "take gateways back",
-         .synopsis = "",
-         .description = "    Ends what drain began; after drain --stop it is too late.\n",
-         .options = "",
-	 },
+		.name = "undrain",
+		.run = pl_cli_undrain,
+		.summary = "take gateways back",
+		.synopsis = "",
+		.description = "    Ends what drain began; after drain --stop it is too late.\n",
+		.options = "",
+	},
 	{
-         .name = "reload",
-         .run = pl_cli_reload,
-         .summary = "read configuration, keys and rules again",
-         .synopsis = "",
-         .description =
+		.name = "reload",
+		.run = pl_cli_reload,
+		.summary = "read configuration, keys and rules again",
+		.synopsis = "",
+		.description =
 			"    As SIGHUP does. All of it takes effect at once, or nothing, and the "
 			"reasons are told:\n"
-			"    all of them, among them every key whose change needs a restart.\n",				   .options = "",
-	 },
+			"    all of them, among them every key whose change needs a restart.\n",
+		.options = "",
+	},
 	{
-         .name = "waiver",
-         .run = pl_cli_waiver,
-         .summary = "the enforcement waiver in force; apply FILE, drop",
-         .synopsis = "[list | apply FILE | drop]",
-         .description = "    A waiver changes no verdict: every reply says until when "
+		.name = "waiver",
+		.run = pl_cli_waiver,
+		.summary = "the enforcement waiver in force; apply FILE, drop",
+		.synopsis = "[list | apply FILE | drop]",
+		.description = "    A waiver changes no verdict: every reply says until when "
 			       "venues need not "
 			       "act on them.\n"
 			       "    apply: takes one that the authority signed (passline-authority "
@@ -126,16 +133,17 @@ const struct pl_cli_command pl_cli_commands[] = {
 			       "    ends by itself, and outlives a restart. Only a newer one takes "
 			       "its place.\n"
 			       "    drop: takes it away on this appliance, for good: it is not "
-			       "taken again.\n",					  .options = "list apply drop",
-	 },
+			       "taken again.\n",
+		.options = "list apply drop",
+	},
 	{
-         .name = "journal",
-         .run = pl_cli_journal,
-         .summary = "what was changed, by whom, and what was refused",
-         .synopsis = "[--last N]",
-         .description = "    The newest N lines, 20 unless told otherwise; at most 1000.\n",
-         .options = "--last=",
-	 },
+		.name = "journal",
+		.run = pl_cli_journal,
+		.summary = "what was changed, by whom, and what was refused",
+		.synopsis = "[--last N]",
+		.description = "    The newest N lines, 20 unless told otherwise; at most 1000.\n",
+		.options = "--last=",
+	},
 };
 const size_t pl_cli_command_cnt = PL_ARRAY_CNT(pl_cli_commands);
 

@@ -115,13 +115,13 @@ static int own_start(int argc, char **argv)
 static int parse_own(int argc, char **argv, struct pl_args *out, char *error, size_t error_size)
 {
 	static const struct option longs[] = {
-		{"check",      no_argument,       NULL, 'c'},
-		{"seal",       required_argument, NULL, 's'},
-		{"token",      required_argument, NULL, 't'},
-		{"no-offload", no_argument,       NULL, 'n'},
-		{"help",       no_argument,       NULL, 'h'},
-		{"version",    no_argument,       NULL, 'V'},
-		{NULL,         0,                 NULL, 0  },
+		{"check", no_argument, NULL, 'c'},
+		{"seal", required_argument, NULL, 's'},
+		{"token", required_argument, NULL, 't'},
+		{"no-offload", no_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
 	};
 	int opt;
 

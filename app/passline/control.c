@@ -248,9 +248,9 @@ static void note_keys(struct pl_app *app, const struct pl_config *next, const ch
 		const struct pl_keys *now;
 		const struct pl_keys *next;
 	} sets[] = {
-		{"token",   app->config.tokens,   next->tokens  },
-		{"gateway", app->config.gateways, next->gateways}
-        };
+		{"token", app->config.tokens, next->tokens},
+		{"gateway", app->config.gateways, next->gateways},
+	};
 
 	for (size_t i = 0; i < PL_ARRAY_CNT(sets); i++) {
 		uint32_t added, gone;

@@ -107,8 +107,8 @@ static void *intake_main(void *ctx)
 {
 	struct pl_intake_thread *t = ctx;
 	struct pollfd fds[] = {
-		{.fd = t->stop_fd,					    .events = POLLIN},
-		{.fd = t->dir != NULL ? pl_intake_dir_fd(t->dir) : -1,        .events = POLLIN},
+		{.fd = t->stop_fd, .events = POLLIN},
+		{.fd = t->dir != NULL ? pl_intake_dir_fd(t->dir) : -1, .events = POLLIN},
 		{.fd = t->server != NULL ? pl_push_server_fd(t->server) : -1, .events = POLLIN},
 	};
 

@@ -175,8 +175,8 @@ static void read_feed(struct pl_loader *l)
 static bool wait_for_change(struct pl_loader *l, uint32_t wait_ms)
 {
 	struct pollfd fds[] = {
-		{.fd = l->wake_fd,              .events = POLLIN},
-		{.fd = l->watch_fd,             .events = POLLIN},
+		{.fd = l->wake_fd, .events = POLLIN},
+		{.fd = l->watch_fd, .events = POLLIN},
 		{.fd = pl_intake_fd(l->intake), .events = POLLIN},
 	};
 	char events[4096];

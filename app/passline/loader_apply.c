@@ -50,8 +50,7 @@ int pl_loader_put(struct pl_loader *l, size_t cnt)
 void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos)
 {
 	union pl_table_position at = {
-		{.pos = *pos, .snapshot = pos->sequence < l->snapshot_to ? l->snapshot_to : 0}
-        };
+		{.pos = *pos, .snapshot = pos->sequence < l->snapshot_to ? l->snapshot_to : 0}};
 
 	if (at.snapshot == 0 && pos->sequence < l->ahead_to)
 		at.snapshot = l->ahead_to | PL_POSITION_AHEAD;

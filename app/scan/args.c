@@ -69,19 +69,19 @@ enum option_id {
 };
 
 static const struct option options[] = {
-	{"to",         required_argument, NULL, OPT_TO        },
-	{"key",        required_argument, NULL, OPT_KEY       },
-	{"image",      required_argument, NULL, OPT_IMAGE     },
-	{"qr-file",    required_argument, NULL, OPT_QR_FILE   },
-	{"venue",      required_argument, NULL, OPT_VENUE     },
-	{"scan-id",    required_argument, NULL, OPT_SCAN_ID   },
+	{"to", required_argument, NULL, OPT_TO},
+	{"key", required_argument, NULL, OPT_KEY},
+	{"image", required_argument, NULL, OPT_IMAGE},
+	{"qr-file", required_argument, NULL, OPT_QR_FILE},
+	{"venue", required_argument, NULL, OPT_VENUE},
+	{"scan-id", required_argument, NULL, OPT_SCAN_ID},
 	{"timeout-ms", required_argument, NULL, OPT_TIMEOUT_MS},
-	{"state",      required_argument, NULL, OPT_STATE     },
-	{"state-dir",  required_argument, NULL, OPT_STATE_DIR },
-	{"json",       no_argument,       NULL, OPT_JSON      },
-	{"help",       no_argument,       NULL, OPT_HELP      },
-	{"version",    no_argument,       NULL, OPT_VERSION   },
-	{NULL,         0,                 NULL, 0             },
+	{"state", required_argument, NULL, OPT_STATE},
+	{"state-dir", required_argument, NULL, OPT_STATE_DIR},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"help", no_argument, NULL, OPT_HELP},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{NULL, 0, NULL, 0},
 };
 
 static int usage(const char *what, const char *value)

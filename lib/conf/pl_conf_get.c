@@ -13,38 +13,15 @@ struct unit {
 };
 
 static const struct unit duration_units[] = {
-	{"ms",  1       },
-        {"s",   1000    },
-        {"min", 60000   },
-        {"h",   3600000 },
-        {"d",   86400000},
-        {NULL,  0       }
+	{"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
 };
 static const struct unit second_units[] = {
-	{"s",   1    },
-        {"min", 60   },
-        {"h",   3600 },
-        {"d",   86400},
-        {NULL,  0    }
-};
+	{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}, {NULL, 0}};
 static const struct unit size_units[] = {
-	{"",   1       },
-        {"K",  1u << 10},
-        {"M",  1u << 20},
-        {"G",  1u << 30},
-        {NULL, 0       }
-};
+	{"", 1}, {"K", 1u << 10}, {"M", 1u << 20}, {"G", 1u << 30}, {NULL, 0}};
 static const struct unit count_units[] = {
-	{"",   1         },
-        {"k",  1000      },
-        {"M",  1000000   },
-        {"G",  1000000000},
-        {NULL, 0         }
-};
-static const struct unit no_units[] = {
-	{"",   1},
-        {NULL, 0}
-};
+	{"", 1}, {"k", 1000}, {"M", 1000000}, {"G", 1000000000}, {NULL, 0}};
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 
 struct pl_conf_section *pl_conf_section(struct pl_conf *c, const char *name)
 {

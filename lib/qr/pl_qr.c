@@ -119,10 +119,7 @@ int pl_qr_write_png(const struct pl_qr *qr, const char *path, uint32_t scale_px,
 char *pl_qr_terminal(const struct pl_qr *qr)
 {
 	/* By (dark above, dark below): both halves, upper, lower or none of the cell is ink. */
-	static const char *const cells[2][2] = {
-		{" ",      "\u2584"},
-                {"\u2580", "\u2588"}
-        };
+	static const char *const cells[2][2] = {{" ", "\u2584"}, {"\u2580", "\u2588"}};
 	static const char line_begin[] = "\x1b[30;107m";
 	static const char line_end[] = "\x1b[0m\n";
 	uint32_t side = qr->side + 2 * PL_QR_QUIET_MODULES;

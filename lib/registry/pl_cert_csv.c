@@ -27,19 +27,19 @@ static const struct {
 	const char *expected;
 	bool required;
 } columns[PL_CERT_CSV_COLUMN_CNT] = {
-	[COLUMN_ID] = {"id",         "0x and up to 16 hex digits, or decimal, not 0", true                                                                   },
+	[COLUMN_ID] = {"id", "0x and up to 16 hex digits, or decimal, not 0", true},
 	[COLUMN_KIND] = {"kind",
-                       "one of"
+			 "one of"
 #define K(id, num, name, text) " " name
 			 PL_CERT_KINDS(K)
 #undef K
 				 ,
-                       true},
-	[COLUMN_EVENT_DATE] = {"event_date", "YYYY-MM-DD, 1970-01-01 to 2149-06-06",                                                                             true																  },
-	[COLUMN_KEY_EPOCH] = {"key_epoch",  "0 to 7",          false},
-	[COLUMN_GENERATION] = {"generation", "0 to 15",                                        false												},
-	[COLUMN_REVOKED] = {"revoked",    "0 or 1",                                       false								 },
-	[COLUMN_SUSPENDED] = {"suspended",  "0 or 1",                                        false								   },
+			 true},
+	[COLUMN_EVENT_DATE] = {"event_date", "YYYY-MM-DD, 1970-01-01 to 2149-06-06", true},
+	[COLUMN_KEY_EPOCH] = {"key_epoch", "0 to 7", false},
+	[COLUMN_GENERATION] = {"generation", "0 to 15", false},
+	[COLUMN_REVOKED] = {"revoked", "0 or 1", false},
+	[COLUMN_SUSPENDED] = {"suspended", "0 or 1", false},
 };
 
 /* A field or a line: bytes without an end. */

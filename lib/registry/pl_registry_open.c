@@ -92,13 +92,9 @@ int pl_registry_sql_failed(struct pl_registry *r, const char *doing, char *error
 		int code;
 		int rc;
 	} codes[] = {
-		{SQLITE_FULL,     -ENOSPC},
-                {SQLITE_BUSY,     -EBUSY },
-                {SQLITE_NOMEM,    -ENOMEM},
-		{SQLITE_PERM,     -EACCES},
-                {SQLITE_READONLY, -EACCES},
-                {SQLITE_CANTOPEN, -EACCES},
-		{SQLITE_NOTADB,   -EINVAL},
+		{SQLITE_FULL, -ENOSPC},   {SQLITE_BUSY, -EBUSY},      {SQLITE_NOMEM, -ENOMEM},
+		{SQLITE_PERM, -EACCES},   {SQLITE_READONLY, -EACCES}, {SQLITE_CANTOPEN, -EACCES},
+		{SQLITE_NOTADB, -EINVAL},
 	};
 	int code = sqlite3_errcode(r->db);
 	int rc = -EIO;
@@ -367,16 +363,16 @@ static int prepare_all(struct pl_registry *r, char *error, size_t error_size)
 		sqlite3_stmt **st;
 		const char *sql;
 	} all[] = {
-		{&r->begin,       "BEGIN IMMEDIATE"							  },
-		{&r->commit,      "COMMIT"								   },
-		{&r->rollback,    "ROLLBACK"								 },
-		{&r->get,         "SELECT facts, sequence FROM cert WHERE id = ?1"                           },
-		{&r->put,         "INSERT INTO cert (id, facts, sequence) VALUES (?1, ?2, ?3) "
+		{&r->begin, "BEGIN IMMEDIATE"},
+		{&r->commit, "COMMIT"},
+		{&r->rollback, "ROLLBACK"},
+		{&r->get, "SELECT facts, sequence FROM cert WHERE id = ?1"},
+		{&r->put, "INSERT INTO cert (id, facts, sequence) VALUES (?1, ?2, ?3) "
 			  "ON CONFLICT (id) DO UPDATE SET facts = ?2, sequence = ?3"},
-		{&r->add,         "INSERT INTO cert (id, facts, sequence) VALUES (?1, ?2, ?3) "
-			  "ON CONFLICT (id) DO NOTHING"                             },
+		{&r->add, "INSERT INTO cert (id, facts, sequence) VALUES (?1, ?2, ?3) "
+			  "ON CONFLICT (id) DO NOTHING"},
 		{&r->segment_add, "INSERT INTO segment (sequence, hash, as_of, record_cnt) "
-				  "VALUES (?1, ?2, ?3, ?4)"                 },
+				  "VALUES (?1, ?2, ?3, ?4)"},
 	};
 	int rc = 0;
 

@@ -17,10 +17,7 @@ static void check_message(const char *error, size_t error_size)
 
 static void check_cert(const struct pl_cert *c)
 {
-	static const struct pl_cert_csv_layout all = {
-		7, {0, 1, 2, 3, 4, 5, 6},
-                 0, false
-        };
+	static const struct pl_cert_csv_layout all = {7, {0, 1, 2, 3, 4, 5, 6}, 0, false};
 	char line[PL_CERT_CSV_OUT_SIZE];
 	char error[256];
 	struct pl_cert back;

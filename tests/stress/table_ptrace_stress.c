@@ -339,12 +339,12 @@ static void run_scenes(const struct scene *scenes, size_t cnt)
 static void test_put(void **state)
 {
 	static const struct scene scenes[] = {
-		{"at home",                       4096, 10,  {0}, OP_PUT, 20,  1},
-		{"beyond home",                   16,   40,  {0}, OP_PUT, 60,  1},
-		{"beyond home, more",             16,   42,  {0}, OP_PUT, 61,  1},
-		{"in the stash",                  4,    30,  {0}, OP_PUT, 60,  1},
-		{"in the stash, more",            2,    100, {0}, OP_PUT, 120, 1},
-		{"the last key of a small table", 64,   149, {0}, OP_PUT, 149, 1},
+		{"at home", 4096, 10, {0}, OP_PUT, 20, 1},
+		{"beyond home", 16, 40, {0}, OP_PUT, 60, 1},
+		{"beyond home, more", 16, 42, {0}, OP_PUT, 61, 1},
+		{"in the stash", 4, 30, {0}, OP_PUT, 60, 1},
+		{"in the stash, more", 2, 100, {0}, OP_PUT, 120, 1},
+		{"the last key of a small table", 64, 149, {0}, OP_PUT, 149, 1},
 	};
 
 	(void)state;
@@ -354,11 +354,11 @@ static void test_put(void **state)
 static void test_put_in_a_removed_slot(void **state)
 {
 	static const struct scene scenes[] = {
-		{"used again, at home or near", 2,  6,   {1, 2, 3, 4},     OP_PUT, 60,  1, true},
-		{"used again, crowded",         16, 48,  {3, 9, 17, 40},   OP_PUT, 100, 1, true},
-		{"used again, more crowded",    16, 60,  {31, 41, 45, 47}, OP_PUT, 101, 1, true},
-		{"comes back",                  16, 48,  {3, 9, 17, 40},   OP_PUT, 17,  1, true},
-		{"comes back from the stash",   2,  100, {70, 80},         OP_PUT, 80,  1, true},
+		{"used again, at home or near", 2, 6, {1, 2, 3, 4}, OP_PUT, 60, 1, true},
+		{"used again, crowded", 16, 48, {3, 9, 17, 40}, OP_PUT, 100, 1, true},
+		{"used again, more crowded", 16, 60, {31, 41, 45, 47}, OP_PUT, 101, 1, true},
+		{"comes back", 16, 48, {3, 9, 17, 40}, OP_PUT, 17, 1, true},
+		{"comes back from the stash", 2, 100, {70, 80}, OP_PUT, 80, 1, true},
 	};
 
 	(void)state;
@@ -368,11 +368,11 @@ static void test_put_in_a_removed_slot(void **state)
 static void test_replace_and_remove(void **state)
 {
 	static const struct scene scenes[] = {
-		{"replace at home",       4096, 10,  {0}, OP_PUT,    5,  1},
-		{"replace beyond home",   16,   48,  {0}, OP_PUT,    47, 1},
-		{"remove at home",        4096, 10,  {0}, OP_REMOVE, 5,  0},
-		{"remove beyond home",    16,   48,  {0}, OP_REMOVE, 47, 0},
-		{"remove from the stash", 2,    100, {0}, OP_REMOVE, 90, 0},
+		{"replace at home", 4096, 10, {0}, OP_PUT, 5, 1},
+		{"replace beyond home", 16, 48, {0}, OP_PUT, 47, 1},
+		{"remove at home", 4096, 10, {0}, OP_REMOVE, 5, 0},
+		{"remove beyond home", 16, 48, {0}, OP_REMOVE, 47, 0},
+		{"remove from the stash", 2, 100, {0}, OP_REMOVE, 90, 0},
 	};
 
 	(void)state;

@@ -65,14 +65,14 @@ static void test_usage_errors_say_what_is_expected(void **state)
 		const char *line;
 		const char *says;
 	} cases[] = {
-		{"",		     "no configuration file"             },
-		{"-l 0 --",              "no configuration file"             },
-		{"a.conf b.conf",        "not 2"                             },
-		{"--seal rot13 a.conf",  "rot13: auto, ipsec-mb or libsodium"},
-		{"--token rot13 a.conf", "rot13: auto, avx512"               },
-		{"--seal",               "--seal"                            },
-		{"--frobnicate a.conf",  "--frobnicate"                      },
-		{"-l 0,1 a.conf",        "EAL options go before"             },
+		{"", "no configuration file"},
+		{"-l 0 --", "no configuration file"},
+		{"a.conf b.conf", "not 2"},
+		{"--seal rot13 a.conf", "rot13: auto, ipsec-mb or libsodium"},
+		{"--token rot13 a.conf", "rot13: auto, avx512"},
+		{"--seal", "--seal"},
+		{"--frobnicate a.conf", "--frobnicate"},
+		{"-l 0,1 a.conf", "EAL options go before"},
 	};
 
 	(void)state;
@@ -88,14 +88,14 @@ static void test_lcores_are_counted(void **state)
 		const char *line;
 		uint32_t cnt;
 	} cases[] = {
-		{"-l 0,1 -- c",                 2},
-		{"-l 0-3,8 -- c",               5},
-		{"-l3 -- c",                    1},
-		{"--lcores 0@0,1@(2-5) -- c",   2},
+		{"-l 0,1 -- c", 2},
+		{"-l 0-3,8 -- c", 5},
+		{"-l3 -- c", 1},
+		{"--lcores 0@0,1@(2-5) -- c", 2},
 		{"--lcores=(0-2)@(0,1),7 -- c", 4},
-		{"-c 0xf0 -- c",                4},
-		{"-l 5-2 -- c",                 0}, /* the EAL will say why */
-		{"-l -- c",                     0},
+		{"-c 0xf0 -- c", 4},
+		{"-l 5-2 -- c", 0}, /* the EAL will say why */
+		{"-l -- c", 0},
 	};
 
 	(void)state;

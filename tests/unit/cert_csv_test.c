@@ -38,13 +38,13 @@ static void test_ids_are_read_in_hex_and_decimal_and_printed_one_way(void **stat
 		const char *text;
 		uint64_t id;
 	} good[] = {
-		{"1",                    1                 },
-		{"0x1",                  1                 },
-		{"0Xff",                 255               },
-		{"0x0123456789abcdef",   0x0123456789abcdef},
-		{"0xFFFFFFFFFFFFFFFF",   UINT64_MAX        },
-		{"18446744073709551615", UINT64_MAX        },
-		{"007",                  7                 },
+		{"1", 1},
+		{"0x1", 1},
+		{"0Xff", 255},
+		{"0x0123456789abcdef", 0x0123456789abcdef},
+		{"0xFFFFFFFFFFFFFFFF", UINT64_MAX},
+		{"18446744073709551615", UINT64_MAX},
+		{"007", 7},
 	};
 	static const char *const bad[] = {
 		"",
@@ -89,11 +89,8 @@ static void test_a_whole_line_and_its_text_agree(void **state)
 	struct pl_cert c;
 
 	(void)state;
-	assert_int_equal(pl_cert_csv_line(
-				 &(struct pl_cert_csv_layout){
-					 7, {0, 1, 2, 3, 4, 5, 6}
-        },
-				 text, strlen(text) - 1, &c, error, sizeof(error)),
+	assert_int_equal(pl_cert_csv_line(&(struct pl_cert_csv_layout){7, {0, 1, 2, 3, 4, 5, 6}},
+					  text, strlen(text) - 1, &c, error, sizeof(error)),
 			 0);
 	assert_int_equal(c.id, 0x5ee);
 	assert_int_equal(c.kind, PL_CERT_BOOSTER);
@@ -144,16 +141,16 @@ static void test_bad_headers_are_refused(void **state)
 	static const struct {
 		const char *header, *said;
 	} bad[] = {
-		{"",			       "no column is called \"\""    },
-		{"id;kind;event_date",             "no column is called \"id;ki" },
-		{"id,kind,event_date,name",        "no column is called \"name\""},
-		{"id,kind,event_date,id",          "column id is there twice"    },
-		{"id,kind",                        "column event_date is missing"},
-		{"kind,event_date",                "column id is missing"        },
-		{"ID,kind,event_date",             "\"ID\""                      },
-		{"id,\"kind,event_date",           "quotes"                      },
-		{"id,kind,event_date,",            "\"\""                        },
-		{"id,kind,event_date,\x1b[31mred", "\"?[31mred\""                },
+		{"", "no column is called \"\""},
+		{"id;kind;event_date", "no column is called \"id;ki"},
+		{"id,kind,event_date,name", "no column is called \"name\""},
+		{"id,kind,event_date,id", "column id is there twice"},
+		{"id,kind", "column event_date is missing"},
+		{"kind,event_date", "column id is missing"},
+		{"ID,kind,event_date", "\"ID\""},
+		{"id,\"kind,event_date", "quotes"},
+		{"id,kind,event_date,", "\"\""},
+		{"id,kind,event_date,\x1b[31mred", "\"?[31mred\""},
 	};
 	struct pl_cert_csv_layout l = {0};
 
@@ -174,30 +171,30 @@ static void test_bad_lines_name_field_and_expectation(void **state)
 	static const struct {
 		const char *line, *said;
 	} bad[] = {
-		{"",						    "the line is empty"                          },
-		{"1",						   "expected 7 fields, got 1"                   },
-		{"1,primary,2021-12-13,0,0,0,0,0",                      "expected 7 fields, got 8"                   },
-		{"0,primary,2021-12-13,0,0,0,0",                        "field id: expected 0x"                      },
-		{"x,primary,2021-12-13,0,0,0,0",                        "got \"x\""                                  },
-		{"1,Primary,2021-12-13,0,0,0,0",                        "field kind: expected one of primary booster"},
-		{"1,,2021-12-13,0,0,0,0",                               "field kind"                                 },
+		{"", "the line is empty"},
+		{"1", "expected 7 fields, got 1"},
+		{"1,primary,2021-12-13,0,0,0,0,0", "expected 7 fields, got 8"},
+		{"0,primary,2021-12-13,0,0,0,0", "field id: expected 0x"},
+		{"x,primary,2021-12-13,0,0,0,0", "got \"x\""},
+		{"1,Primary,2021-12-13,0,0,0,0", "field kind: expected one of primary booster"},
+		{"1,,2021-12-13,0,0,0,0", "field kind"},
 		{"1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,,0,0,0,0",
-		 "got \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\""                                                   },
-		{"1,primary,2021-02-29,0,0,0,0",                        "field event_date: expected YYYY-MM-DD"      },
-		{"1,primary,1969-12-31,0,0,0,0",                        "field event_date"                           },
-		{"1,primary,2149-06-07,0,0,0,0",                        "field event_date"                           },
-		{"1,primary,,0,0,0,0",                                  "field event_date"                           },
-		{"1,primary,2021-12-13,8,0,0,0",                        "field key_epoch: expected 0 to 7"           },
-		{"1,primary,2021-12-13,0,16,0,0",                       "field generation: expected 0 to 15"         },
-		{"1,primary,2021-12-13,0,-1,0,0",                       "field generation"                           },
-		{"1,primary,2021-12-13,0,256,0,0",                      "field generation"                           },
-		{"1,primary,2021-12-13,0,1000,0,0",                     "field generation"                           },
-		{"1,primary,2021-12-13,0,0,2,0",                        "field revoked: expected 0 or 1"             },
-		{"1,primary,2021-12-13,0,0,0,yes",                      "field suspended: expected 0 or 1"           },
-		{"1,primary,\"2021-12-13,0,0,0,0",                      "field 3: quotes do not match"               },
-		{"1,primary,2021\"-12-13,0,0,0,0",                      "field 3: quotes do not match"               },
-		{"1,\"\"\"\",2021-12-13,0,0,0,0",                       "field 2: quotes do not match"               },
-		{"1 ,primary,2021-12-13,0,0,0,0",                       "field id"                                   },
+		 "got \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...\""},
+		{"1,primary,2021-02-29,0,0,0,0", "field event_date: expected YYYY-MM-DD"},
+		{"1,primary,1969-12-31,0,0,0,0", "field event_date"},
+		{"1,primary,2149-06-07,0,0,0,0", "field event_date"},
+		{"1,primary,,0,0,0,0", "field event_date"},
+		{"1,primary,2021-12-13,8,0,0,0", "field key_epoch: expected 0 to 7"},
+		{"1,primary,2021-12-13,0,16,0,0", "field generation: expected 0 to 15"},
+		{"1,primary,2021-12-13,0,-1,0,0", "field generation"},
+		{"1,primary,2021-12-13,0,256,0,0", "field generation"},
+		{"1,primary,2021-12-13,0,1000,0,0", "field generation"},
+		{"1,primary,2021-12-13,0,0,2,0", "field revoked: expected 0 or 1"},
+		{"1,primary,2021-12-13,0,0,0,yes", "field suspended: expected 0 or 1"},
+		{"1,primary,\"2021-12-13,0,0,0,0", "field 3: quotes do not match"},
+		{"1,primary,2021\"-12-13,0,0,0,0", "field 3: quotes do not match"},
+		{"1,\"\"\"\",2021-12-13,0,0,0,0", "field 2: quotes do not match"},
+		{"1 ,primary,2021-12-13,0,0,0,0", "field id"},
 	};
 	struct pl_cert c = {.id = 9};
 

@@ -212,12 +212,8 @@ static void test_loading_beyond_the_deadline_ends_at_once(void **state)
 static void test_unsure_asks_again_and_keeps_what_is_known(void **state)
 {
 	struct world *w = *state;
-	struct fake_reply unsure = {
-		.codes = {0, PL_V_UNSURE}
-        };
-	struct fake_reply worse = {
-		.codes = {PL_V_UNSURE, PL_V_EXPIRED}
-        };
+	struct fake_reply unsure = {.codes = {0, PL_V_UNSURE}};
+	struct fake_reply worse = {.codes = {PL_V_UNSURE, PL_V_EXPIRED}};
 	struct pl_client_result r;
 	struct fake_request req;
 

@@ -8,12 +8,10 @@
 static void test_one_scan_gets_its_verdict_and_the_state(void **state)
 {
 	struct world *w = *state;
-	struct fake_reply how = {
-		.state = PL_STATE_DEGRADED,
-		.flags = PL_FLAG_WAIVER | PL_FLAG_FEED_OLD,
-		.waiver_until = 1639400000,
-		.codes = {0, PL_V_REVOKED}
-        };
+	struct fake_reply how = {.state = PL_STATE_DEGRADED,
+				 .flags = PL_FLAG_WAIVER | PL_FLAG_FEED_OLD,
+				 .waiver_until = 1639400000,
+				 .codes = {0, PL_V_REVOKED}};
 	struct pl_client_result r;
 	struct fake_request req;
 
@@ -113,14 +111,14 @@ static void send_from_elsewhere(struct world *w, const struct fake_request *req)
 static void test_replies_that_are_not_the_appliances_are_ignored(void **state)
 {
 	static const struct fake_reply bad[] = {
-		{.wrong_key = 1,           .codes = {PL_V_REVOKED}},
-		{.flipped = 1,                        .codes = {PL_V_REVOKED}},
-		{.truncated = 1,.codes = {PL_V_REVOKED}},
-		{.other_gateway = 1,           .codes = {PL_V_REVOKED}},
-		{.request_type = 1,                        .codes = {PL_V_REVOKED}},
-		{.verdict_cnt_less = 1,.codes = {PL_V_REVOKED}},
-		{.error = PL_V_REVOKED       }, /* a fault is never a DENY */
-		{.error = PL_V_PASS                       },
+		{.wrong_key = 1, .codes = {PL_V_REVOKED}},
+		{.flipped = 1, .codes = {PL_V_REVOKED}},
+		{.truncated = 1, .codes = {PL_V_REVOKED}},
+		{.other_gateway = 1, .codes = {PL_V_REVOKED}},
+		{.request_type = 1, .codes = {PL_V_REVOKED}},
+		{.verdict_cnt_less = 1, .codes = {PL_V_REVOKED}},
+		{.error = PL_V_REVOKED}, /* a fault is never a DENY */
+		{.error = PL_V_PASS},
 	};
 	struct world *w = *state;
 	struct pl_client_result r;
@@ -267,31 +265,32 @@ static void test_addresses_in_text(void **state)
 	static const struct {
 		const char *text, *meaning;
 	} cases[] = {
-		{"192.0.2.1",                      "192.0.2.1:4717"    },
-		{"192.0.2.1:1",                    "192.0.2.1:1"       },
-		{"192.0.2.1:65535",                "192.0.2.1:65535"   },
-		{"[192.0.2.1]:99",                 "192.0.2.1:99"      },
-		{"2001:db8::1",                    "[2001:db8::1]:4717"},
-		{"::1",			    "[::1]:4717"        },
-		{"[2001:db8::1]",                  "[2001:db8::1]:4717"},
-		{"[2001:db8::1]:99",               "[2001:db8::1]:99"  },
-		{"fe80::1%lo",                     "[fe80::1%1]:4717"  },
-		{"",			       NULL                },
-		{":99",			    NULL                },
-		{"localhost",                      NULL                },
-		{"192.0.2",                        NULL                },
-		{"192.0.2.1:",                     NULL                },
-		{"192.0.2.1:0",                    NULL                },
-		{"192.0.2.1:65536",                NULL                },
-		{"192.0.2.1:99999999999999999999", NULL                },
-		{"192.0.2.1:+1",                   NULL                },
-		{"192.0.2.1: 1",                   NULL                },
-		{"[2001:db8::1",                   NULL                },
-		{"[2001:db8::1]99",                NULL                },
-		{"[]",			     NULL                },
-		{"fe80::1%nosuchif0",              NULL                },
+		{"192.0.2.1", "192.0.2.1:4717"},
+		{"192.0.2.1:1", "192.0.2.1:1"},
+		{"192.0.2.1:65535", "192.0.2.1:65535"},
+		{"[192.0.2.1]:99", "192.0.2.1:99"},
+		{"2001:db8::1", "[2001:db8::1]:4717"},
+		{"::1", "[::1]:4717"},
+		{"[2001:db8::1]", "[2001:db8::1]:4717"},
+		{"[2001:db8::1]:99", "[2001:db8::1]:99"},
+		{"fe80::1%lo", "[fe80::1%1]:4717"},
+		{"", NULL},
+		{":99", NULL},
+		{"localhost", NULL},
+		{"192.0.2", NULL},
+		{"192.0.2.1:", NULL},
+		{"192.0.2.1:0", NULL},
+		{"192.0.2.1:65536", NULL},
+		{"192.0.2.1:99999999999999999999", NULL},
+		{"192.0.2.1:+1", NULL},
+		{"192.0.2.1: 1", NULL},
+		{"[2001:db8::1", NULL},
+		{"[2001:db8::1]99", NULL},
+		{"[]", NULL},
+		{"fe80::1%nosuchif0", NULL},
 		{"1111111111111111111111111111111111111111111111111111111111111111111111111111111"
-		 "111111111",     NULL                },
+		 "111111111",
+		 NULL},
 	};
 	char text[PL_CLIENT_ADDR_TEXT_SIZE], error[256];
 	struct pl_client_addr addr;

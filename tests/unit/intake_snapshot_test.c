@@ -37,11 +37,9 @@ static int tear_down_dir(void **state)
 /* The snapshot after a segment, in three chunks of two records. */
 static void make_snapshot(uint64_t sequence, struct segment chunks[CHUNKS])
 {
-	struct pl_feed_chunk_pos pos = {
-		.snapshot = {.covers = fx.ends[sequence],
-			     .chunk_cnt = CHUNKS,
-			     .record_cnt = 2ull * CHUNKS}
-        };
+	struct pl_feed_chunk_pos pos = {.snapshot = {.covers = fx.ends[sequence],
+						     .chunk_cnt = CHUNKS,
+						     .record_cnt = 2ull * CHUNKS}};
 
 	for (uint32_t i = 0; i < CHUNKS; i++) {
 		struct pl_feed_segment seg;

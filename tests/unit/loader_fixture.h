@@ -195,13 +195,11 @@ static struct pl_feed_segment segment(uint64_t sequence, const struct pl_feed_re
 /** Store a snapshot of `sequence` with ids first, first + 1, ... and facts of their numbers. */
 static struct pl_feed_snapshot snapshot_put(uint64_t sequence, uint64_t first, uint32_t cnt)
 {
-	struct pl_feed_chunk_pos pos = {
-		.snapshot = {.covers = {.stream_id = STREAM,
-					.sequence = sequence,
-					.as_of = 1000 + sequence},
-			     .record_cnt = cnt,
-			     .chunk_cnt = (cnt + CHUNK - 1) / CHUNK}
-        };
+	struct pl_feed_chunk_pos pos = {.snapshot = {.covers = {.stream_id = STREAM,
+								.sequence = sequence,
+								.as_of = 1000 + sequence},
+						     .record_cnt = cnt,
+						     .chunk_cnt = (cnt + CHUNK - 1) / CHUNK}};
 
 	memset(pos.snapshot.covers.hash, (int)sequence, PL_FEED_HASH_SIZE);
 	while (!pl_feed_chunk_complete(&pos)) {

@@ -298,8 +298,7 @@ static void test_it_is_loading_until_it_is_where_it_was(void **state)
 	l.dir_path = "store";
 	l.loading = true;
 	script.at = (union pl_table_position){
-		{.pos = {.sequence = 3, .as_of = 7}, .snapshot = 8 | PL_POSITION_AHEAD}
-        };
+		{.pos = {.sequence = 3, .as_of = 7}, .snapshot = 8 | PL_POSITION_AHEAD}};
 	script.growing = true;
 	resume(&l);
 	assert_int_equal(l.pos.sequence, 3);

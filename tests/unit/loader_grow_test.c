@@ -112,9 +112,7 @@ static int hook_snapshot_find(struct pl_feed_store *s, uint64_t above, uint64_t 
 	(void)s;
 	if (fx.snapshot <= above || fx.snapshot >= below)
 		return -ENOENT;
-	*out = (struct pl_feed_snapshot){
-		.covers = {.stream_id = STREAM, .sequence = fx.snapshot}
-        };
+	*out = (struct pl_feed_snapshot){.covers = {.stream_id = STREAM, .sequence = fx.snapshot}};
 	return 0;
 }
 

@@ -8,12 +8,12 @@
 /* ---- the net effect of a segment ---- */
 
 static const struct pl_feed_record back_and_forth[] = {
-	{.cert_id = 1,        .op = PL_FEED_REMOVE},
-	{.cert_id = 2,        .op = PL_FEED_PUT,    .facts = FACTS(2) | PL_FACTS_REVOKED},
-	{.cert_id = 1,                   .op = PL_FEED_PUT,                            .facts = FACTS(11)},
-	{.cert_id = 3, .op = PL_FEED_PUT,.facts = FACTS(3)},
-	{.cert_id = 2,  .op = PL_FEED_PUT,            .facts = FACTS(22)},
-	{.cert_id = 3,        .op = PL_FEED_REMOVE         },
+	{.cert_id = 1, .op = PL_FEED_REMOVE},
+	{.cert_id = 2, .op = PL_FEED_PUT, .facts = FACTS(2) | PL_FACTS_REVOKED},
+	{.cert_id = 1, .op = PL_FEED_PUT, .facts = FACTS(11)},
+	{.cert_id = 3, .op = PL_FEED_PUT, .facts = FACTS(3)},
+	{.cert_id = 2, .op = PL_FEED_PUT, .facts = FACTS(22)},
+	{.cert_id = 3, .op = PL_FEED_REMOVE},
 };
 
 /* What comes and goes within one segment is never seen: no one is absent who is to stay, no one

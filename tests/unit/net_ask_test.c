@@ -20,26 +20,19 @@ static uint8_t frame[ROOM];
 /* Variants: IPv4 or IPv6, untagged or VLAN 7. */
 static void lay(int is_ip6, uint16_t vlan_id)
 {
-	static const uint8_t ip4[2][4] = {
-		{10, 1, 2, 3},
-                {10, 1, 2, 4}
-        };
+	static const uint8_t ip4[2][4] = {{10, 1, 2, 3}, {10, 1, 2, 4}};
 
-	appliance = (struct pl_net_if){
-		.mac = {2, 0, 0, 0, 0, 1},
-		.vlan_id = vlan_id,
-		.udp_port = 4717,
-		.ip4_cnt = 1,
-		.ip6_cnt = 1
-        };
-	flow = (struct pl_net_flow){
-		.src_mac = {2, 0, 0, 0, 0, 2},
-		.dst_mac = {2, 0, 0, 0, 0, 1},
-		.vlan_id = vlan_id,
-		.src_port = 20001,
-		.dst_port = 4717,
-		.is_ip6 = is_ip6 != 0
-        };
+	appliance = (struct pl_net_if){.mac = {2, 0, 0, 0, 0, 1},
+				       .vlan_id = vlan_id,
+				       .udp_port = 4717,
+				       .ip4_cnt = 1,
+				       .ip6_cnt = 1};
+	flow = (struct pl_net_flow){.src_mac = {2, 0, 0, 0, 0, 2},
+				    .dst_mac = {2, 0, 0, 0, 0, 1},
+				    .vlan_id = vlan_id,
+				    .src_port = 20001,
+				    .dst_port = 4717,
+				    .is_ip6 = is_ip6 != 0};
 	memcpy(appliance.ip4[0], ip4[0], 4);
 	appliance.ip4_prefix[0] = 24;
 	pl_net_link_local(appliance.mac, appliance.ip6[0]);

@@ -285,15 +285,9 @@ static void test_ip6_faults(void **state)
 		uint8_t next;
 		uint8_t drop;
 	} nexts[] = {
-		{0,  PL_DROP_IP_OPTIONS },
-                {43, PL_DROP_IP_OPTIONS },
-                {44, PL_DROP_IP_FRAGMENT},
-		{50, PL_DROP_IP_OPTIONS },
-                {51, PL_DROP_IP_OPTIONS },
-                {60, PL_DROP_IP_OPTIONS },
-		{6,  PL_DROP_IP_PROTO   },
-                {1,  PL_DROP_IP_PROTO   },
-                {59, PL_DROP_IP_PROTO   },
+		{0, PL_DROP_IP_OPTIONS},  {43, PL_DROP_IP_OPTIONS}, {44, PL_DROP_IP_FRAGMENT},
+		{50, PL_DROP_IP_OPTIONS}, {51, PL_DROP_IP_OPTIONS}, {60, PL_DROP_IP_OPTIONS},
+		{6, PL_DROP_IP_PROTO},    {1, PL_DROP_IP_PROTO},    {59, PL_DROP_IP_PROTO},
 	};
 	struct pl_net_if nif = test_if(0);
 	struct frame f;

@@ -110,18 +110,18 @@ static void test_scans_change_as_the_rules_stand_in_the_order_of_questions(void 
 		uint8_t class, verdict, now, then;
 		uint32_t facts;
 	} cases[] = {
-		{1,		      PL_V_PASS,         PL_V_PASS,                        PL_V_EXPIRED,                                                 facts(PL_CERT_PRIMARY,181)},
-		{1,		      PL_V_PASS,				       PL_V_PASS,                                         PL_V_PASS,						      facts(PL_CERT_PRIMARY,180)},
-		{1,                  PL_V_REPLAYED,				   PL_V_REPLAYED,								   PL_V_EXPIRED,												 facts(PL_CERT_PRIMARY,                                              181)},
-		{1, PL_V_REPLAYED,              PL_V_REPLAYED,                                              PL_V_REPLAYED,          facts(PL_CERT_PRIMARY,180)},
-		{1,         PL_V_FORGED,     PL_V_FORGED,PL_V_FORGED,                                       facts(PL_CERT_PRIMARY,											181)},
-		{1,           PL_V_STALE_QR,             PL_V_STALE_QR,                                     PL_V_STALE_QR,                                                       facts(PL_CERT_PRIMARY,181)},
-		{1,PL_V_UNKNOWN_CERT,PL_V_UNKNOWN_CERT,PL_V_UNKNOWN_CERT,0},
- /* Judged by rules of before the last reload: both are asked anew. */
-		{1,		      PL_V_NOT_ACCEPTED,                        PL_V_PASS,                                                 PL_V_EXPIRED,														       facts(PL_CERT_PRIMARY, 181)},
-		{17,		      PL_V_PASS, PL_V_PASS, PL_V_NOT_ACCEPTED, facts(PL_CERT_PRIMARY,20)},
-		{18,		      PL_V_FORGED,				      PL_V_FORGED,                                        PL_V_NOT_REQUIRED,											   facts(PL_CERT_PRIMARY,20)},
-		{18,                   PL_V_UNKNOWN_CERT,                                    PL_V_UNKNOWN_CERT,								   PL_V_NOT_REQUIRED,											       0																							 },
+		{1, PL_V_PASS, PL_V_PASS, PL_V_EXPIRED, facts(PL_CERT_PRIMARY, 181)},
+		{1, PL_V_PASS, PL_V_PASS, PL_V_PASS, facts(PL_CERT_PRIMARY, 180)},
+		{1, PL_V_REPLAYED, PL_V_REPLAYED, PL_V_EXPIRED, facts(PL_CERT_PRIMARY, 181)},
+		{1, PL_V_REPLAYED, PL_V_REPLAYED, PL_V_REPLAYED, facts(PL_CERT_PRIMARY, 180)},
+		{1, PL_V_FORGED, PL_V_FORGED, PL_V_FORGED, facts(PL_CERT_PRIMARY, 181)},
+		{1, PL_V_STALE_QR, PL_V_STALE_QR, PL_V_STALE_QR, facts(PL_CERT_PRIMARY, 181)},
+		{1, PL_V_UNKNOWN_CERT, PL_V_UNKNOWN_CERT, PL_V_UNKNOWN_CERT, 0},
+		/* Judged by rules of before the last reload: both are asked anew. */
+		{1, PL_V_NOT_ACCEPTED, PL_V_PASS, PL_V_EXPIRED, facts(PL_CERT_PRIMARY, 181)},
+		{17, PL_V_PASS, PL_V_PASS, PL_V_NOT_ACCEPTED, facts(PL_CERT_PRIMARY, 20)},
+		{18, PL_V_FORGED, PL_V_FORGED, PL_V_NOT_REQUIRED, facts(PL_CERT_PRIMARY, 20)},
+		{18, PL_V_UNKNOWN_CERT, PL_V_UNKNOWN_CERT, PL_V_NOT_REQUIRED, 0},
 	};
 	int rc;
 

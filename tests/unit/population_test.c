@@ -238,19 +238,19 @@ static void test_bad_dose_files_are_refused_with_line_and_expectation(void **sta
 	static const struct {
 		const char *text, *said;
 	} bad[] = {
-		{"",						     "expected a line for each day"},
-		{"day,doses\n",					  ":1: expected the header"     },
-		{"date,cumulative_doses\n",                              "expected a line for each day"},
-		{"date,cumulative_doses\n2021-12-13,5\n",                "expected a line for each day"},
-		{"date,cumulative_doses\nyesterday,1\n",                 ":2: expected a date"         },
-		{"date,cumulative_doses\n2021-02-30,1\n",                ":2: expected a date"         },
-		{"date,cumulative_doses\n2021-02-27,-1\n",               ":2: expected a count"        },
-		{"date,cumulative_doses\n2021-02-27,\n",                 ":2: expected a count"        },
-		{"date,cumulative_doses\n2021-02-27,9999999999999999\n", ":2: expected a count"        },
-		{"date,cumulative_doses\n2021-02-27,5\n2021-02-28,4\n",  ":3: expected a count not"    },
+		{"", "expected a line for each day"},
+		{"day,doses\n", ":1: expected the header"},
+		{"date,cumulative_doses\n", "expected a line for each day"},
+		{"date,cumulative_doses\n2021-12-13,5\n", "expected a line for each day"},
+		{"date,cumulative_doses\nyesterday,1\n", ":2: expected a date"},
+		{"date,cumulative_doses\n2021-02-30,1\n", ":2: expected a date"},
+		{"date,cumulative_doses\n2021-02-27,-1\n", ":2: expected a count"},
+		{"date,cumulative_doses\n2021-02-27,\n", ":2: expected a count"},
+		{"date,cumulative_doses\n2021-02-27,9999999999999999\n", ":2: expected a count"},
+		{"date,cumulative_doses\n2021-02-27,5\n2021-02-28,4\n", ":3: expected a count not"},
 		{"date,cumulative_doses\n2021-02-27,5\n2021-03-01,6\n",
-		 ":3: expected the day after"							  },
-		{"date,cumulative_doses\n2021-02-27,5\n\n",              ":3: expected a date"         },
+		 ":3: expected the day after"},
+		{"date,cumulative_doses\n2021-02-27,5\n\n", ":3: expected a date"},
 	};
 	struct pl_population_conf conf = {
 		.cert_cnt = 1, .as_of_day = AS_OF_DAY, .doses_csv_path = "/nonexistent.csv"};

@@ -276,15 +276,15 @@ static void test_what_is_no_frame_of_ours_is_refused_and_closed(void **state)
 		uint8_t to;
 		enum pl_feed_error error;
 	} cases[] = {
-		{0,  'X', PL_FEED_NOT_SEGMENT}, /* the frame's own magic */
-		{7,  1,   PL_FEED_OVERSIZED  },
-		{4,  1,   PL_FEED_TRUNCATED  }, /* shorter than its records */
-		{5,  9,   PL_FEED_OVERSIZED  }, /* longer than its records */
-		{8,  'X', PL_FEED_NOT_SEGMENT},
-		{16, 9,   PL_FEED_VERSION    },
-		{18, 9,   PL_FEED_VERSION    }, /* kind */
-		{23, 9,   PL_FEED_OVERSIZED  }, /* records */
-		{24, 9,   PL_FEED_STREAM     },
+		{0, 'X', PL_FEED_NOT_SEGMENT}, /* the frame's own magic */
+		{7, 1, PL_FEED_OVERSIZED},
+		{4, 1, PL_FEED_TRUNCATED}, /* shorter than its records */
+		{5, 9, PL_FEED_OVERSIZED}, /* longer than its records */
+		{8, 'X', PL_FEED_NOT_SEGMENT},
+		{16, 9, PL_FEED_VERSION},
+		{18, 9, PL_FEED_VERSION},   /* kind */
+		{23, 9, PL_FEED_OVERSIZED}, /* records */
+		{24, 9, PL_FEED_STREAM},
 	};
 	struct pl_intake_status status;
 

@@ -214,11 +214,7 @@ static uint32_t png_crc(const uint8_t *p, size_t size)
 static void test_a_header_that_promises_too_much_takes_no_memory(void **state)
 {
 	static const uint32_t sides[][2] = {
-		{20001,   1      },
-                {1,       20001  },
-                {20000,   20000  },
-                {8193,    8193   },
-                {1000000, 1000000},
+		{20001, 1}, {1, 20001}, {20000, 20000}, {8193, 8193}, {1000000, 1000000},
 	};
 	struct picture p = sheet_with(NULL, NULL), got;
 	char error[256];

@@ -82,7 +82,7 @@ static void test_hash_is_siphash_2_4_128_in_every_lane(void **state)
 		uint32_t lane_cnt;
 	} variants[] = {
 		{PL_TOKEN_SCALAR, hash16_scalar, HASH16_LANES_scalar},
-		{PL_TOKEN_AVX2,   hash16_avx2,   HASH16_LANES_avx2  },
+		{PL_TOKEN_AVX2, hash16_avx2, HASH16_LANES_avx2},
 		{PL_TOKEN_AVX512, hash16_avx512, HASH16_LANES_avx512},
 	};
 	uint8_t key[16], message[16], want[2][16], out[64][16];
@@ -292,7 +292,7 @@ static void test_text_is_base45_of_the_rfc(void **state)
 	static const struct {
 		const char *bytes, *text;
 	} published_texts[] = {
-		{"AB",     "BB8"      },
+		{"AB", "BB8"},
 		{"Hello!", "%69 VD92E"},
 		{"base-4", "UJCLQE7W5"},
 	};

@@ -30,13 +30,13 @@ static void test_direction_keys_of_a_gateway(void **state)
 		uint32_t gateway_id;
 		const char *key;
 	} vectors[] = {
-		{PL_SEAL_DIR_REQUEST, 1,   7,
+		{PL_SEAL_DIR_REQUEST, 1, 7,
 		 "d86857634f5854a729d0ee7bf1ba0f4da9159b3e56818154359466bf54116217"},
-		{PL_SEAL_DIR_REPLY,   1,   7,
+		{PL_SEAL_DIR_REPLY, 1, 7,
 		 "73c8bb6d607296cbd2de112d818209bc0e898729e8382c0fb01f9426acfbea92"},
 		{PL_SEAL_DIR_REQUEST, 255, 0xfedcba98u,
 		 "b172a2f94df9c541e174c65471ae7e26dda8297a0cbe6e19ab5a78bbe8235a40"},
-		{PL_SEAL_DIR_REPLY,   255, 0xfedcba98u,
+		{PL_SEAL_DIR_REPLY, 255, 0xfedcba98u,
 		 "2058e11406a6eca3825d6d8b3a580e7f5f3e8fd4c47c8635bec1c925e235305e"},
 	};
 	uint8_t root[PL_SEAL_KEY_SIZE], key[PL_SEAL_KEY_SIZE];

@@ -25,9 +25,9 @@ static void policy_fill(struct pl_policy *p)
 static void gateways_fill(struct fx *fx)
 {
 	struct pl_gateway_conf confs[2] = {
-		{.id = FX_GATEWAY,  .epoch = FX_EPOCH},
-                {.id = 0xffffffffu, .epoch = 255     }
-        };
+		{.id = FX_GATEWAY, .epoch = FX_EPOCH},
+		{.id = 0xffffffffu, .epoch = 255},
+	};
 	uint8_t key[PL_SEAL_KEY_SIZE];
 
 	randombytes_buf(confs[0].root, sizeof(confs[0].root));

@@ -129,9 +129,9 @@ static void test_gateways_of_a_platform_are_limited_together(void **state)
 {
 	struct fx *fx = *state;
 	struct pl_gateway_conf confs[] = {
-		{.id = FX_GATEWAY - 1, .platform = 3, .epoch = 0       },
-		{.id = FX_GATEWAY,     .platform = 3, .epoch = FX_EPOCH},
-		{.id = FX_GATEWAY + 1, .platform = 0, .epoch = 0       },
+		{.id = FX_GATEWAY - 1, .platform = 3, .epoch = 0},
+		{.id = FX_GATEWAY, .platform = 3, .epoch = FX_EPOCH},
+		{.id = FX_GATEWAY + 1, .platform = 0, .epoch = 0},
 	};
 	struct pl_cert c = fx_cert_valid(79);
 	struct pl_wire_scan scan = fx_scan(fx, &c, FX_NOW_S, 1);

@@ -57,12 +57,9 @@ static void test_denials_by_date_at_their_bounds(void **state)
 		int age_days;
 		enum pl_verdict want;
 	} cases[] = {
-		{13,  PL_V_NOT_YET_VALID},
-		{14,  PL_V_PASS         },
-		{180, PL_V_PASS         },
-		{181, PL_V_EXPIRED      },
-		{-1,  PL_V_NOT_YET_VALID}
-        };
+		{13, PL_V_NOT_YET_VALID}, {14, PL_V_PASS},          {180, PL_V_PASS},
+		{181, PL_V_EXPIRED},      {-1, PL_V_NOT_YET_VALID},
+	};
 	struct fx *fx = *state;
 
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(cases); i++) {
@@ -83,13 +80,13 @@ static void test_qr_age_at_its_bounds(void **state)
 		uint32_t shown_at;
 		enum pl_verdict want;
 	} cases[] = {
-		{oldest - 1,               PL_V_STALE_QR },
-		{oldest,                   PL_V_PASS     },
-		{FX_NOW_S + FX_SKEW_S,     PL_V_PASS     },
+		{oldest - 1, PL_V_STALE_QR},
+		{oldest, PL_V_PASS},
+		{FX_NOW_S + FX_SKEW_S, PL_V_PASS},
 		{FX_NOW_S + FX_SKEW_S + 1, PL_V_FUTURE_QR},
-		{0,			PL_V_STALE_QR },
-		{UINT32_MAX,               PL_V_FUTURE_QR}
-        };
+		{0, PL_V_STALE_QR},
+		{UINT32_MAX, PL_V_FUTURE_QR},
+	};
 	struct fx *fx = *state;
 
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(cases); i++) {
@@ -381,15 +378,7 @@ static void test_datagram_errors(void **state)
 {
 	static const struct {
 		uint32_t scan_cnt, said_cnt;
-	} bad_counts[] = {
-		{0,  1    },
-                {1,  0    },
-                {1,  2    },
-                {2,  1    },
-                {43, 44   },
-                {43, 65535},
-                {0,  65535}
-        };
+	} bad_counts[] = {{0, 1}, {1, 0}, {1, 2}, {2, 1}, {43, 44}, {43, 65535}, {0, 65535}};
 	struct fx *fx = *state;
 	uint8_t data[PL_WIRE_REQ_SIZE_MAX];
 	uint64_t now = fx->now.wall_ms;
