@@ -47,8 +47,7 @@ struct pl_loader_status {
 	_Atomic uint64_t grown_cnt;     /* times that the table was replaced by a larger one */
 	_Atomic uint64_t not_grown_cnt; /* and times that it was said that it cannot be */
 	_Atomic int grow_refused;       /* errno of the latest trial; 0: it went well */
-	_Atomic uint64_t
-		growing_to; /* certificates, from before there is a larger one; 0: nothing */
+	_Atomic uint64_t growing_to; /* certificates, from before there is a larger one; 0: none */
 };
 
 /** A change of a certificate that found no room. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Between the loader's files: loader.c decides what is read and says how it went, loader_apply.c
- * puts it into the table, loader_grow.c
- * makes that larger. All of it is the loader's thread. */
+/* Between the loader's files: loader.c decides what is read and says how it went, loader_apply.c puts it
+ * into the table, loader_missing.c keeps what finds no room there, loader_grow.c makes the table larger.
+ * All of it is the loader's thread. */
 #ifndef PL_LOADER_PVT_H
 #define PL_LOADER_PVT_H
 
@@ -68,6 +68,8 @@ void pl_loader_missing_note(struct pl_loader *l, uint64_t id, uint32_t facts);
 
 /** There is none missing, or it is known no more which. */
 void pl_loader_missing_drop(struct pl_loader *l);
+/** There is room: put what is missing. That some are is said until they are all there. */
+void pl_loader_missing_put_back(struct pl_loader *l);
 
 /**
  * Do a part of making the table larger, if that is wanted or under way; and when it is done, put what had
@@ -77,6 +79,13 @@ void pl_loader_missing_drop(struct pl_loader *l);
 uint32_t pl_loader_grow(struct pl_loader *l);
 /** If it is under way, all of it; not beyond two minutes. */
 void pl_loader_grow_through(struct pl_loader *l);
+/**
+ * Say that the table cannot be made larger or not be filled, and why: once for each reason, and again when
+ * it was asked for again.
+ * @param asked  just now.
+ */
+void pl_loader_not_grown(struct pl_loader *l, int ret, bool asked, uint32_t retry_s,
+			 const char *text);
 
 /** Put the first cnt of l->batch. 0, or what was wrong with the table: full is nothing wrong, but noted. */
 int pl_loader_put(struct pl_loader *l, size_t cnt);

@@ -22,8 +22,9 @@
  *   datagrams. After Google's "Site Reliability Engineering" (2016), chapter 21, and Brooker,
  *   "Timeouts, retries, and backoff with jitter" (Amazon Builders' Library, 2019).
  * - retry_after_ms of a reply is obeyed, plus a random part: after BUSY by that request, for it is over
- *   the share of this gateway, or its platform, and the next one may be within it; after LOADING and UNSURE by all that would go to
- *   that address. What cannot wait that long ends at once with what is known, or BUSY if that is nothing.
+ *   the share of this gateway, or its platform, and the next one may be within it; after LOADING and
+ *   UNSURE by all that would go to that address. What cannot wait that long ends at once with what is
+ *   known, or BUSY if that is nothing.
  * - BUSY waits and asks again, if retry_after_ms ends before the deadline. LOADING and UNSURE ask again,
  *   elsewhere if there is an elsewhere; if no better answer comes, that answer is the result. Other
  *   answers are final.

@@ -25,6 +25,7 @@ static int hook_put_many(struct pl_table *t, const struct pl_table_entry *entrie
 #undef pl_table_remove
 #undef pl_table_put_many
 #include "../../app/passline/loader_grow.c"
+#include "../../app/passline/loader_missing.c"
 
 #define STREAM    9u
 #define CAPACITY  2000u

@@ -156,19 +156,26 @@ static void test_a_snapshot_that_fails_in_its_second_reading(void **state)
 	assert_true(fx.l.missing.lost);
 }
 
-/* What had found no room and is not in the snapshot is not to come back when there is room. */
-static void test_a_snapshot_ends_what_was_missing(void **state)
+/* Full, and certificate 30000 found no room. */
+static void fill_and_miss_one(void)
 {
-	struct pl_feed_snapshot s = snapshot_put(7, 500, 350);
 	const struct pl_feed_record late = {.cert_id = 30000, .facts = FACTS(3), .op = PL_FEED_PUT};
 	struct pl_feed_segment seg = segment(4, &late, 1);
 
-	(void)state;
 	fill(1, CAPACITY);
 	fx.l.pos.sequence = 3;
 	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
 	assert_true(fx.l.table_full);
 	assert_int_equal(fx.l.missing.cnt, 1);
+}
+
+/* What had found no room and is not in the snapshot is not to come back when there is room. */
+static void test_a_snapshot_ends_what_was_missing(void **state)
+{
+	struct pl_feed_snapshot s = snapshot_put(7, 500, 350);
+
+	(void)state;
+	fill_and_miss_one();
 	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
 	assert_false(fx.l.table_full);
 	assert_int_equal(fx.l.missing.cnt, 0);
@@ -179,13 +186,9 @@ static void test_a_snapshot_ends_what_was_missing(void **state)
 static void test_a_snapshot_into_an_emptied_table_ends_what_was_missing(void **state)
 {
 	struct pl_feed_snapshot s = snapshot_put(7, 500, 350);
-	const struct pl_feed_record late = {.cert_id = 30000, .facts = FACTS(3), .op = PL_FEED_PUT};
-	struct pl_feed_segment seg = segment(4, &late, 1);
 
 	(void)state;
-	fill(1, CAPACITY);
-	fx.l.pos.sequence = 3;
-	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+	fill_and_miss_one();
 	for (uint64_t id = 1; id <= CAPACITY; id++)
 		assert_int_equal(pl_table_remove(fx.l.table, id), 0);
 	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
@@ -242,6 +245,7 @@ static void test_stopping_ends_a_snapshot(void **state)
 	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_APPLY);
 	assert_int_equal(fx.l.pos.sequence, 0);
 }
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

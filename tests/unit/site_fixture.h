@@ -3,6 +3,7 @@
 #ifndef SITE_FIXTURE_H
 #define SITE_FIXTURE_H
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,6 +29,19 @@ static int parse(const char *text)
 	memset(&site, 0xa5, sizeof(site));
 	memset(error, 0, sizeof(error));
 	return pl_site_parse("/etc/x/site.conf", text, strlen(text), &site, error, sizeof(error));
+}
+
+/** A site file, and what its refusal has to say. */
+struct fault {
+	const char *conf;
+	const char *note;
+};
+
+static inline void assert_told(const struct fault *faults, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (parse(faults[i].conf) != -EINVAL || strstr(error, faults[i].note) == NULL)
+			fail_msg("%s\ngives: %s\nnot: %s", faults[i].conf, error, faults[i].note);
 }
 
 #endif

@@ -65,6 +65,19 @@ static void test_over_its_limit_it_is_told_to_come_back(void **state)
 	assert_verdict(fx_ask(fx, &scan), PL_V_PASS);
 }
 
+static void ask_until_dropped(struct fx *fx, struct pl_verify_item *item,
+			      const struct pl_wire_scan *scan)
+{
+	uint32_t asked = 0;
+
+	do {
+		assert_true(++asked < 10000);
+		item->request_size = fx_request(fx, item->data, scan, 1);
+		(void)pl_verify_burst(fx->verify, &fx->view, &fx->now, item, 1);
+	} while (item->reply_size != 0);
+	assert_int_equal(item->drop, PL_DROP_SHED);
+}
+
 /* Told often enough, it is not even opened: no key is needed to see that. */
 static void test_far_over_its_limit_it_is_dropped_unopened(void **state)
 {
@@ -76,16 +89,10 @@ static void test_far_over_its_limit_it_is_dropped_unopened(void **state)
 	static uint8_t bytes[PL_VERIFY_BURST_MAX][PL_WIRE_REQ_SIZE_MAX];
 	struct pl_verify_item items[PL_VERIFY_BURST_MAX];
 	uint64_t dropped, replies;
-	uint32_t asked = 0;
 
 	fx_cert(fx, &c);
 	fx_saturate(fx, 1 + PL_SHED_HEAVY_WINDOWS);
-	do {
-		assert_true(++asked < 10000);
-		item.request_size = fx_request(fx, data, &scan, 1);
-		(void)pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1);
-	} while (item.reply_size != 0);
-	assert_int_equal(item.drop, PL_DROP_SHED);
+	ask_until_dropped(fx, &item, &scan);
 	assert_true(fx->counters.busy_replies > 0);
 	/* Of one burst, too, what was opened in vain is dropped: it has no answer and a reason. */
 	fx->now.tick += FX_TICK_HZ;
@@ -137,7 +144,6 @@ static void test_gateways_of_a_platform_are_limited_together(void **state)
 	struct pl_wire_scan scan = fx_scan(fx, &c, FX_NOW_S, 1);
 	uint8_t data[PL_WIRE_REQ_SIZE_MAX];
 	struct pl_verify_item item = {.data = data};
-	uint32_t asked = 0;
 
 	fx_cert(fx, &c);
 	memcpy(confs[1].root, fx->root, sizeof(fx->root));
@@ -152,12 +158,7 @@ static void test_gateways_of_a_platform_are_limited_together(void **state)
 	assert_true(pl_verify_is_limited(fx->verify, &fx->view, 0));
 	assert_true(pl_verify_is_limited(fx->verify, &fx->view, 1));
 	assert_false(pl_verify_is_limited(fx->verify, &fx->view, 2));
-	do {
-		assert_true(++asked < 10000);
-		item.request_size = fx_request(fx, data, &scan, 1);
-		(void)pl_verify_burst(fx->verify, &fx->view, &fx->now, &item, 1);
-	} while (item.reply_size != 0);
-	assert_int_equal(item.drop, PL_DROP_SHED);
+	ask_until_dropped(fx, &item, &scan);
 	/* Unopened: that it is forged is not seen. */
 	item.request_size = fx_request(fx, data, &scan, 1);
 	data[item.request_size - 1] ^= 1;
