@@ -102,6 +102,7 @@ struct pl_loader {
 	bool growing PL_OWNED_BY(loader);
 	bool put_back_due PL_OWNED_BY(loader);     /* there is room for what is missing */
 	uint64_t read_again_s PL_OWNED_BY(loader); /* when that was last tried */
+	uint64_t room_s PL_OWNED_BY(loader);       /* when room by removals was last looked for */
 	uint64_t grow_s PL_OWNED_BY(loader); /* when something of it was last tried, in vain */
 	uint64_t refused_wanted PL_OWNED_BY(loader); /* of what was told of that */
 	int refused_ret PL_OWNED_BY(loader);

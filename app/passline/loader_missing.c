@@ -10,6 +10,8 @@
 #include "ready.h"
 
 #define READ_AGAIN_S 60u
+#define ROOM_S       60u
+#define ROOM_PART    8u /* of what is missing: for less room not all of it is tried */
 
 /* By certificate, and of one certificate in the order of time. */
 static int compare_missing(const void *pa, const void *pb)
@@ -43,11 +45,12 @@ static bool make_room(struct pl_loader_missing *m)
 
 	if (m->cnt < m->room)
 		return true;
-	if (m->room == PL_LOADER_MISSING_MAX) {
-		compact(m);
-		/* Or each change would mean to sort all of them. */
-		return m->cnt < PL_LOADER_MISSING_MAX / 4 * 3;
-	}
+	/* If that does not free a quarter it is larger next time: or each change would mean to sort all. */
+	compact(m);
+	if (m->cnt < m->room / 4 * 3)
+		return true;
+	if (m->room == PL_LOADER_MISSING_MAX)
+		return false;
 	log = realloc(m->log, room * sizeof(*log));
 	if (log == NULL)
 		return false;
@@ -160,6 +163,18 @@ static void read_again(struct pl_loader *l)
 	pl_loader_missing_drop(l);
 	pl_loader_position_set(l, &from);
 	pl_loader_flags_publish(l);
+}
+
+bool pl_loader_missing_has_room(struct pl_loader *l)
+{
+	struct pl_table_stats stats;
+
+	/* To read the feed again for those who left is not worth that everything is UNKNOWN. */
+	if (!l->table_full || l->loading || !l->audited || l->missing.lost ||
+	    !pl_loader_due(&l->room_s, ROOM_S))
+		return false;
+	pl_table_stats_get(l->table, &stats);
+	return stats.capacity - stats.entry_cnt >= l->missing.cnt / ROOM_PART;
 }
 
 void pl_loader_missing_put_back(struct pl_loader *l)

@@ -68,6 +68,8 @@ void pl_loader_missing_note(struct pl_loader *l, uint64_t id, uint32_t facts);
 
 /** There is none missing, or it is known no more which. */
 void pl_loader_missing_drop(struct pl_loader *l);
+/** Have so many been removed that it is worth a trial? Asked once a minute, else false. */
+bool pl_loader_missing_has_room(struct pl_loader *l);
 /** There is room: put what is missing. That some are is said until they are all there. */
 void pl_loader_missing_put_back(struct pl_loader *l);
 

@@ -60,6 +60,7 @@ static void test_any_order_ends_the_same(void **state)
 				capacity += 1 + (r >> 20) % 500;
 				pl_loader_grow_to(&fx.l, capacity);
 			}
+			fx.clock_s += r % 5 == 0;
 			if (op % 16 == 0)
 				(void)pl_loader_grow(&fx.l);
 		}

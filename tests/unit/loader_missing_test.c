@@ -241,6 +241,61 @@ static void test_a_full_table_says_what_it_is_ahead_of(void **state)
 	assert_int_equal(at.snapshot, 3);
 }
 
+/* Room that others leave is found within a minute, once it is an eighth of what is missing. */
+static void test_removals_make_room(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	put(1, CAPACITY, 0);
+	before = position();
+	put(1001, 80, 0);
+	(void)pl_loader_grow(&fx.l);
+	for (uint64_t id = 1; id <= 9; id++)
+		drop(id);
+	fx.clock_s += ROOM_S;
+	(void)pl_loader_grow(&fx.l); /* of 89 changes */
+	assert_int_equal(facts_of(1001), 0);
+	for (uint64_t id = 10; id <= 20; id++)
+		drop(id);
+	fx.clock_s += ROOM_S - 1;
+	(void)pl_loader_grow(&fx.l);
+	assert_int_equal(facts_of(1001), 0);
+	fx.clock_s++;
+	(void)pl_loader_grow(&fx.l);
+	assert_int_equal(facts_of(1001), FACTS(1001));
+	assert_int_equal(facts_of(1021), 0);
+	assert_int_equal(fx.l.missing.cnt, 60);
+	assert_true(fx.l.table_full);
+	assert_int_equal(position(), before);
+	assert_as_the_feed_says();
+	for (uint64_t id = 21; id <= 70; id++)
+		drop(id);
+	for (uint64_t id = 1070; id <= 1080; id++)
+		drop(id); /* nobody waits for these any more */
+	fx.full_published = true;
+	fx.clock_s += ROOM_S;
+	(void)pl_loader_grow(&fx.l);
+	assert_false(fx.l.table_full || fx.full_published);
+	assert_int_equal(position(), fx.l.pos.sequence);
+	assert_as_the_feed_says();
+}
+
+/* But not to read the feed again, with everything UNKNOWN meanwhile, for a table that is too small for it. */
+static void test_removals_do_not_have_it_read_again(void **state)
+{
+	(void)state;
+	put(1, CAPACITY, 0);
+	put(1001, PL_LOADER_MISSING_MAX + 50, 0);
+	assert_true(fx.l.missing.lost);
+	for (uint64_t id = 1; id <= CAPACITY; id++)
+		drop(id);
+	store.readable_to = fx.l.pos.sequence;
+	(void)pl_loader_grow(&fx.l);
+	assert_true(fx.l.table_full && fx.l.missing.lost);
+	assert_false(fx.l.loading);
+}
+
 /* Nothing is to be put for who was removed: so removals, however many, do not take the room of others. */
 static void test_removals_are_not_kept(void **state)
 {
@@ -263,6 +318,8 @@ int main(void)
 		T(test_what_found_room_since_is_left_alone),
 		T(test_still_too_small_it_stays_full),
 		T(test_only_the_last_change_is_kept),
+		T(test_removals_make_room),
+		T(test_removals_do_not_have_it_read_again),
 		T(test_removals_are_not_kept),
 		T(test_more_than_is_kept_is_read_again),
 		T(test_it_is_read_again_by_a_snapshot),
