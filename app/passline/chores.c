@@ -106,9 +106,10 @@ bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
 	pl_clock_view_get(w->clock_base, &w->clock);
 	w->view = pl_view_renew(w->views, w->idx);
 	pl_table_quiesce(w->reader);
-	w->flags = pl_live_flags(live);
-	/* ASOF-GET acquire: pairs ASOF-PUB. What as_of stands for is in the table. */
+	/* ASOF-GET acquire: pairs ASOF-PUB. What as_of stands for is in the table, or the flags, which are
+	 * taken after it, say that not all of it is. */
 	w->as_of = atomic_load_explicit(&live->as_of, memory_order_acquire);
+	w->flags = pl_live_flags(live);
 	/* relaxed: a number, on disk before control stored it; nothing else hangs on it. */
 	pl_verify_nonce_limit_set(w->verify,
 				  atomic_load_explicit(&live->nonce_limit, memory_order_relaxed));

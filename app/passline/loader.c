@@ -71,12 +71,24 @@ void pl_loader_flags_publish(struct pl_loader *l)
 	atomic_store_explicit(&l->live->feed_flags, flags, memory_order_release);
 }
 
+void pl_loader_hush(struct pl_loader *l)
+{
+	if (l->loading)
+		return;
+	l->loading = true;
+	pl_loader_flags_publish(l);
+	/* LOAD-PUB is before it; each worker takes the flags after its view, FLAGS-GET. */
+	pl_view_wait(l->views, &l->stop);
+}
+
 /*
  * Take the newest snapshot of what is beyond the position, if there is a good one: a start with
  * nothing begins with it, and where segments are missing it stands for them.
  */
 static bool take_snapshot(struct pl_loader *l)
 {
+	/* One refused lately, and those before it, which were tried then, too. */
+	uint64_t refused = pl_loader_now_s() < l->bad_until_s ? l->bad_snapshot : 0;
 	uint64_t below = UINT64_MAX;
 	struct pl_feed_snapshot found;
 
@@ -86,8 +98,9 @@ static bool take_snapshot(struct pl_loader *l)
 		enum pl_feed_error e;
 
 		below = found.covers.sequence;
-		if (found.covers.stream_id != l->pos.stream_id ||
-		    (below == l->bad_snapshot && pl_loader_now_s() < l->bad_until_s))
+		if (below <= refused)
+			return false;
+		if (found.covers.stream_id != l->pos.stream_id)
 			continue;
 		e = pl_loader_snapshot(l, &found, &report);
 		if (e == PL_FEED_OK)
@@ -96,7 +109,8 @@ static bool take_snapshot(struct pl_loader *l)
 			return false;
 		pl_say("feed %s: snapshot of segment %" PRIu64 ": %s", l->dir_path, below,
 		       report.text);
-		l->bad_snapshot = below;
+		if (below > l->bad_snapshot || pl_loader_now_s() >= l->bad_until_s)
+			l->bad_snapshot = below;
 		l->bad_until_s = pl_loader_now_s() + SNAPSHOT_RETRY_S;
 	}
 	return false;
@@ -164,6 +178,8 @@ static void read_feed(struct pl_loader *l)
 	atomic_store_explicit(&l->status.refused, (uint32_t)e, memory_order_relaxed);
 	/* Before it is as far as it was, some of it may have gone back. */
 	l->loading = l->loading && l->went_back && l->pos.sequence < l->ahead_to;
+	if (l->pos.sequence >= l->ahead_to)
+		l->went_back = false;
 	pl_intake_applied_set(l->intake, l->pos.sequence);
 	tell_refusal(l, e, &report);
 	tell_full(l);
@@ -237,7 +253,8 @@ static void resume(struct pl_loader *l)
 		return;
 	l->pos = at.pos;
 	if (at.snapshot & PL_POSITION_AHEAD)
-		l->ahead_to = at.snapshot & ~PL_POSITION_AHEAD;
+		l->ahead_to = pl_table_position_known(&at);
+	l->went_back = (at.snapshot & PL_POSITION_BACK) != 0;
 	l->audited = false;
 	pl_say("table holds the feed up to segment %" PRIu64 " already", at.pos.sequence);
 	/* ASOF-PUB release: see pl_loader_at(). */
@@ -247,8 +264,8 @@ static void resume(struct pl_loader *l)
 }
 
 int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_intake *intake,
-		    struct pl_table *table, uint64_t known_to, struct pl_live *live, char *error,
-		    size_t error_size)
+		    struct pl_table *table, uint64_t known_to, struct pl_live *live,
+		    struct pl_view_box *views, char *error, size_t error_size)
 {
 	const struct pl_key *authority = &c->authority->key[0];
 	struct pl_feed_store_conf conf = {.dir_path = c->site.feed_store_dir};
@@ -258,6 +275,7 @@ int pl_loader_start(struct pl_loader *l, const struct pl_config *c, struct pl_in
 	l->intake = intake;
 	l->table = table;
 	l->live = live;
+	l->views = views;
 	l->dir_path = c->site.feed_store_dir;
 	l->pos.stream_id = authority->stream_id;
 	l->loading = true;

@@ -15,11 +15,13 @@
 #include "feed/pl_feed_net.h"
 #include "intake/pl_intake.h"
 #include "table/pl_table.h"
+#include "view.h"
 #include "worker.h"
 
 #define PL_LOADER_POLL_MS 5000u /* the directory is looked at this often without a hint, too */
 
 #define PL_POSITION_AHEAD (UINT64_C(1) << 63)
+#define PL_POSITION_BACK  (UINT64_C(1) << 62)
 
 /** How far the feed is in the table: kept in the table itself. */
 union pl_table_position {
@@ -27,12 +29,29 @@ union pl_table_position {
 		struct pl_feed_pos pos;
 		/* A snapshot of this segment is being put in: until that is done the content is of no
 		 * one position. 0: none is. With PL_POSITION_AHEAD: the table was full, or is read
-		 * anew, and has facts of segments up to this one already. */
+		 * anew, and has had facts of segments up to this one already; with PL_POSITION_BACK,
+		 * too: it has not all of them now, and is to tell nothing before that. */
 		uint64_t snapshot;
 	};
 	uint8_t bytes[PL_TABLE_POSITION_SIZE];
 };
 static_assert(sizeof(union pl_table_position) == PL_TABLE_POSITION_SIZE, "kept in the table");
+
+/** The newest segment of which the table has had facts, by what it says of itself. */
+static inline uint64_t pl_table_position_known(const union pl_table_position *at)
+{
+	uint64_t marked = at->snapshot & ~(PL_POSITION_AHEAD | PL_POSITION_BACK);
+
+	return marked > at->pos.sequence ? marked : at->pos.sequence;
+}
+
+/** Of a table with nothing in it that may tell nothing before it knows as much again. */
+static inline union pl_table_position pl_table_position_anew(uint64_t stream_id, uint64_t known_to)
+{
+	return (union pl_table_position){
+		{.pos = {.stream_id = stream_id},
+		 .snapshot = known_to | PL_POSITION_AHEAD | PL_POSITION_BACK}};
+}
 
 /** What the loader shows; it is the one writer. */
 struct pl_loader_status {
@@ -68,6 +87,7 @@ struct pl_loader_missing {
 struct pl_loader {
 	struct pl_table *table;
 	struct pl_live *live;
+	struct pl_view_box *views; /* whose workers read the table */
 	struct pl_feed_store *store;
 	struct pl_intake *intake; /* which wakes us, and is told how far we have got */
 	struct pl_feed_pos pos PL_OWNED_BY(loader);
@@ -86,11 +106,13 @@ struct pl_loader {
 	bool behind PL_OWNED_BY(loader);  /* there are segments that the table has not got */
 	bool audited PL_OWNED_BY(loader); /* the table was looked over, or made by us */
 	uint64_t snapshot_to PL_OWNED_BY(loader); /* the table is no one position's before this */
-	/* It has facts of segments up to this one, and is loading until it is there: what is put before that
-	 * may be older than what is there. */
+	/* It has had facts of segments up to this one: what is put before it is there again may be older than
+	 * what was told. */
 	uint64_t ahead_to PL_OWNED_BY(loader);
-	bool went_back PL_OWNED_BY(loader);        /* something was put since, or it is empty */
-	uint64_t bad_snapshot PL_OWNED_BY(loader); /* refused lately, and left alone until then */
+	bool went_back
+		PL_OWNED_BY(loader); /* and was put, or it is empty: it is loading until then */
+	/* Refused lately; it and those before it are left alone until then. */
+	uint64_t bad_snapshot PL_OWNED_BY(loader);
 	uint64_t bad_until_s PL_OWNED_BY(loader);
 	uint64_t good_snapshot PL_OWNED_BY(loader); /* the newest that was read from end to end */
 	uint64_t pruned_to PL_OWNED_BY(loader);
@@ -118,7 +140,8 @@ struct pl_loader {
  */
 PL_MUST_USE int pl_loader_start(struct pl_loader *l, const struct pl_config *c,
 				struct pl_intake *intake, struct pl_table *table, uint64_t known_to,
-				struct pl_live *live, char *error, size_t error_size);
+				struct pl_live *live, struct pl_view_box *views, char *error,
+				size_t error_size);
 /** Have room for so many certificates, without anybody waiting for it; less than there is changes nothing.
  * Control's thread. */
 void pl_loader_grow_to(struct pl_loader *l, uint64_t capacity);

@@ -45,32 +45,59 @@ int pl_loader_put(struct pl_loader *l, size_t cnt)
 	return 0;
 }
 
+/* Of a table that has had facts of segments up to `known`, and has now got to `sequence`. */
+static uint64_t ahead_mark(const struct pl_loader *l, uint64_t known, uint64_t sequence)
+{
+	uint64_t back = l->went_back && sequence < l->ahead_to ? PL_POSITION_BACK : 0;
+
+	return known | PL_POSITION_AHEAD | back;
+}
+
 /* The table and what it says of itself: a process that dies now is followed by one that goes on
  * after this position; one that died before applies the same again, which changes nothing. */
 void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos)
 {
-	union pl_table_position at = {
-		{.pos = *pos, .snapshot = pos->sequence < l->snapshot_to ? l->snapshot_to : 0}};
+	union pl_table_position at = {{.pos = *pos}};
 
-	if (at.snapshot == 0 && pos->sequence < l->ahead_to)
-		at.snapshot = l->ahead_to | PL_POSITION_AHEAD;
+	if (pos->sequence < l->snapshot_to)
+		at.snapshot = l->snapshot_to > l->ahead_to ? l->snapshot_to : l->ahead_to;
+	else if (pos->sequence < l->ahead_to)
+		at.snapshot = ahead_mark(l, l->ahead_to, pos->sequence);
 	pl_table_position_set(l->table, &at);
 }
 
 /* Of a full table: its position stays where it was complete, and from there the next process reads on. What
- * is put in from now on is ahead of that, which it must know before it is so. */
-static void note_ahead(struct pl_loader *l, uint64_t sequence)
+ * is put in from now on, of segment `next`, is ahead of that, which it must know before it is so. */
+static void note_ahead(struct pl_loader *l, uint64_t next, uint64_t sequence)
+{
+	union pl_table_position at;
+	uint64_t known, mark;
+
+	pl_table_position_get(l->table, &at);
+	known = pl_table_position_known(&at);
+	known = next > known ? next : known;
+	/* With a snapshot half way in it is made anew, and has to know as much. */
+	mark = at.snapshot != 0 && (at.snapshot & PL_POSITION_AHEAD) == 0
+		       ? known
+		       : ahead_mark(l, known, sequence);
+	if (mark == at.snapshot)
+		return;
+	at.snapshot = mark;
+	at.pos.stream_id = l->pos.stream_id; /* of one that never was complete, too */
+	pl_table_position_set(l->table, &at);
+}
+
+/* Facts that came later may be there: of what goes back nothing is told, by the next process neither. */
+static void note_older(struct pl_loader *l)
 {
 	union pl_table_position at;
 
+	l->went_back = true;
+	pl_loader_hush(l);
 	pl_table_position_get(l->table, &at);
-	/* With a snapshot half way in it is made anew anyway. */
-	if ((at.snapshot & PL_POSITION_AHEAD) == 0 && at.snapshot != 0)
+	if ((at.snapshot & PL_POSITION_AHEAD) == 0 || (at.snapshot & PL_POSITION_BACK) != 0)
 		return;
-	if ((at.snapshot & ~PL_POSITION_AHEAD) >= sequence)
-		return;
-	at.snapshot = sequence | PL_POSITION_AHEAD;
-	at.pos.stream_id = l->pos.stream_id; /* of one that never was complete, too */
+	at.snapshot |= PL_POSITION_BACK;
 	pl_table_position_set(l->table, &at);
 }
 
@@ -79,10 +106,13 @@ static void arrived(struct pl_loader *l, const struct pl_feed_pos *pos, uint32_t
 {
 	/* A table that lacks certificates does not say that it holds their segment: the next start,
 	 * with more room, applies it again. */
-	if (l->table_full)
-		note_ahead(l, pos->sequence);
-	else
+	if (l->table_full) {
+		note_ahead(l, pos->sequence, pos->sequence);
+		/* Who is absent from it may be missing: before as_of says that it has all. */
+		pl_loader_flags_publish(l);
+	} else {
 		pl_loader_position_set(l, pos);
+	}
 	/* relaxed, all three: figures for humans. */
 	atomic_fetch_add_explicit(&l->status.record_cnt, record_cnt, memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->status.segment_cnt, 1, memory_order_relaxed);
@@ -97,15 +127,17 @@ static void arrived(struct pl_loader *l, const struct pl_feed_pos *pos, uint32_t
 int pl_loader_segment(void *ctx, const struct pl_feed_segment *seg)
 {
 	struct pl_loader *l = ctx;
-	const uint64_t *overruled = l->loading ? NULL : pl_feed_net_overruled(l->net, seg);
+	const uint64_t *overruled;
 	uint32_t record_cnt = seg->header.record_cnt;
 	struct pl_feed_pos pos = {0};
 	size_t cnt = 0;
 	int ret = 0;
 
+	if (seg->header.sequence <= l->ahead_to)
+		note_older(l);
 	if (l->table_full)
-		note_ahead(l, seg->header.sequence);
-	l->went_back |= seg->header.sequence <= l->ahead_to;
+		note_ahead(l, seg->header.sequence, seg->header.sequence - 1);
+	overruled = l->loading ? NULL : pl_feed_net_overruled(l->net, seg);
 	for (uint32_t i = 0; i < record_cnt && ret == 0; i++) {
 		const struct pl_feed_record *r = &seg->records[i];
 
@@ -242,8 +274,12 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 		if (e != PL_FEED_OK)
 			return e;
 	}
+	if (sequence < l->ahead_to)
+		note_older(l);
 	l->snapshot_to = sequence;
-	l->went_back |= sequence < l->ahead_to;
+	/* Should only half of it come in: facts of it were told. */
+	if (!l->loading && sequence > l->ahead_to)
+		l->ahead_to = sequence;
 	pl_loader_position_set(l, &l->pos);
 	if (stats.entry_cnt == 0) {
 		pl_loader_missing_drop(l);
@@ -285,19 +321,21 @@ enum pl_feed_error pl_loader_end_check(struct pl_loader *l, struct pl_feed_repor
 void pl_loader_forget(struct pl_loader *l)
 {
 	uint64_t stream_id = l->pos.stream_id, known_to = l->pos.sequence;
+	union pl_table_position anew;
 
 	if (l->ahead_to > known_to)
 		known_to = l->ahead_to;
-	l->loading = true;
+	pl_loader_hush(l);
 	l->pos = (struct pl_feed_pos){.stream_id = stream_id};
 	/* What was told of it is not to be taken back for what an earlier segment says. */
+	anew = pl_table_position_anew(stream_id, known_to);
 	pl_loader_known_to(l, known_to);
 	l->snapshot_to = 0;
 	l->table_full = false;
 	pl_loader_missing_drop(l);
 	pl_loader_flags_publish(l);
 	/* While it is not done everything is UNKNOWN, for what is there is not to be believed. */
-	while (pl_table_clear(l->table) != 0 && !pl_loader_stopping(l)) {
+	while (pl_table_clear(l->table, &anew) != 0 && !pl_loader_stopping(l)) {
 		pl_loader_grow_through(l);
 		wait_for_readers();
 	}

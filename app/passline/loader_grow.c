@@ -138,7 +138,8 @@ static bool turn(struct pl_loader *l)
 uint32_t pl_loader_grow(struct pl_loader *l)
 {
 	/* Before it is made larger still: that may fail for long. */
-	if (!l->growing && l->table_full && (l->put_back_due || pl_loader_missing_has_room(l))) {
+	if (!l->growing && !l->loading && l->table_full &&
+	    (l->put_back_due || pl_loader_missing_has_room(l))) {
 		pl_loader_missing_put_back(l);
 		/* What is to be read again is read at once. */
 		if (l->loading)

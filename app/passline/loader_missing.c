@@ -138,14 +138,15 @@ static bool is_readable(struct pl_loader *l, const struct pl_feed_pos *from, uin
 static void read_again(struct pl_loader *l)
 {
 	struct pl_feed_pos from = {.stream_id = l->pos.stream_id};
-	uint64_t ahead_to = l->pos.sequence;
 	union pl_table_position at;
+	uint64_t ahead_to;
 
 	pl_table_position_get(l->table, &at);
 	if (at.pos.sequence != 0 && (at.snapshot == 0 || (at.snapshot & PL_POSITION_AHEAD) != 0))
 		from = at.pos;
-	if ((at.snapshot & ~PL_POSITION_AHEAD) > ahead_to)
-		ahead_to = at.snapshot & ~PL_POSITION_AHEAD;
+	ahead_to = pl_table_position_known(&at);
+	if (l->pos.sequence > ahead_to)
+		ahead_to = l->pos.sequence;
 	if (!is_readable(l, &from, ahead_to)) {
 		pl_loader_not_grown(
 			l, -ENODATA, false, READ_AGAIN_S,
@@ -155,10 +156,10 @@ static void read_again(struct pl_loader *l)
 		return;
 	}
 	pl_say("more was missing than is kept: everything is UNKNOWN until the feed is read again");
+	pl_loader_hush(l);
 	l->pos = from;
 	l->ahead_to = ahead_to;
 	l->went_back = true;
-	l->loading = true;
 	l->table_full = false;
 	pl_loader_missing_drop(l);
 	pl_loader_position_set(l, &from);

@@ -40,6 +40,9 @@ static inline bool pl_loader_due(uint64_t *last_s, uint64_t every_s)
 /** Say in the status what the loader's own fields amount to. */
 void pl_loader_flags_publish(struct pl_loader *l);
 
+/** Be loading; when it returns no worker tells anything of the table any more. */
+void pl_loader_hush(struct pl_loader *l);
+
 /** pl_feed_apply_fn, ctx a struct pl_loader: one segment of the tail. */
 int pl_loader_segment(void *ctx, const struct pl_feed_segment *seg);
 

@@ -180,7 +180,7 @@ static int serve(struct pl_app *app, char *error, size_t error_size)
 		goto stop;
 	pl_ready_answering(app);
 	if (pl_loader_start(&app->loader, &app->config, app->intake.in, app->table,
-			    app->table_known_to, &app->live, error, error_size) != 0)
+			    app->table_known_to, &app->live, &app->views, error, error_size) != 0)
 		goto stop;
 	if (pl_intake_thread_start(&app->intake, error, error_size) != 0)
 		goto stop;

@@ -146,13 +146,11 @@ static bool is_larger(const struct pl_app *app, uint64_t capacity, char *text, s
 static uint64_t known_to(const struct pl_app *app)
 {
 	union pl_table_position at;
-	uint64_t mark;
 
 	pl_table_position_get(app->table, &at);
 	if (at.pos.stream_id != app->config.authority->key[0].stream_id)
 		return 0;
-	mark = at.snapshot & ~PL_POSITION_AHEAD;
-	return mark > at.pos.sequence ? mark : at.pos.sequence;
+	return pl_table_position_known(&at);
 }
 
 static int attach(struct pl_app *app, const struct pl_table_conf *conf, char *error,
@@ -205,6 +203,19 @@ static int check_memory(const struct pl_app *app, char *error, size_t error_size
 	return 0;
 }
 
+/* What the one before it had told is known to whoever comes next, even if this process gets nowhere. */
+static int create(struct pl_app *app, const struct pl_table_conf *conf, char *error,
+		  size_t error_size)
+{
+	const union pl_table_position at = pl_table_position_anew(
+		app->config.authority->key[0].stream_id, app->table_known_to);
+	int ret = pl_table_create(conf, &app->table, error, error_size);
+
+	if (ret == 0 && app->table_known_to != 0)
+		pl_table_position_set(app->table, &at);
+	return ret;
+}
+
 int pl_table_open(struct pl_app *app, char *error, size_t error_size)
 {
 	const struct pl_site *site = &app->config.site;
@@ -217,6 +228,6 @@ int pl_table_open(struct pl_app *app, char *error, size_t error_size)
 		conf.fallback_path = site->table_fallback_path;
 	ret = attach(app, &conf, error, error_size);
 	if (ret == -ENOENT)
-		ret = pl_table_create(&conf, &app->table, error, error_size);
+		ret = create(app, &conf, error, error_size);
 	return ret != 0 ? ret : check_memory(app, error, error_size);
 }

@@ -9,6 +9,8 @@
 
 #include <stdatomic.h>
 
+#include <time.h>
+
 #include <rte_rcu_qsbr.h>
 
 #include "clock/pl_clock.h"
@@ -81,6 +83,23 @@ static inline const struct pl_app_view *pl_view_renew(struct pl_view_box *box, u
 {
 	rte_rcu_qsbr_quiescent(box->qsbr, worker_idx);
 	return pl_view_get(box);
+}
+
+/**
+ * Wait until every worker that polls has renewed its view: what it reads after that is as new as what the
+ * caller stored before. Ends early when *stop is set. Any thread but a worker's; several may.
+ *
+ * VIEW-WAIT release: the token is taken after the caller's stores. Pairs: VIEW-QS.
+ */
+static inline void pl_view_wait(struct pl_view_box *box, const _Atomic bool *stop)
+{
+	const struct timespec gap = {.tv_nsec = 100000};
+	uint64_t token = rte_rcu_qsbr_start(box->qsbr);
+
+	/* relaxed: a flag to end soon; nothing is read under it. */
+	while (rte_rcu_qsbr_check(box->qsbr, token, false) != 1 &&
+	       !atomic_load_explicit(stop, memory_order_relaxed))
+		(void)nanosleep(&gap, NULL);
 }
 
 #endif

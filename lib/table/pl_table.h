@@ -253,10 +253,10 @@ void pl_table_sweep_abandon(struct pl_table *t);
 
 /**
  * Forget everything, the position too, whatever state it is in; the mapping and its readers stay.
- * A writer that dies half way leaves a table with a position of zeros.
+ * @param position  of what is empty then, set first; a writer that dies half way leaves it. NULL: zeros.
  * @return 0; -EAGAIN: readers have yet to pass a quiescent point, call again; -EPERM; -EBUSY.
  */
-PL_MUST_USE int pl_table_clear(struct pl_table *t);
+PL_MUST_USE int pl_table_clear(struct pl_table *t, const void *position);
 
 /* ---- growing while readers read --------------------------------------------------------------- */
 

@@ -73,7 +73,7 @@ void pl_table_sweep_abandon(struct pl_table *t)
  * Emptying under readers: entries go first, then every reader passes a quiescent point, so that
  * none holds a hit, and only then slots may be others'.
  */
-int pl_table_clear(struct pl_table *t)
+int pl_table_clear(struct pl_table *t, const void *position)
 {
 	static const uint8_t nowhere[PL_TABLE_POSITION_SIZE];
 	struct pl_map *m = map_cur(t);
@@ -85,7 +85,7 @@ int pl_table_clear(struct pl_table *t)
 		return -EBUSY;
 	if (t->clear_epoch == 0) {
 		/* Whoever finds it half empty makes it anew. */
-		pl_map_position_set(m, nowhere);
+		pl_map_position_set(m, position != NULL ? position : nowhere);
 		for (uint64_t b = 0; b < cnt; b++)
 			for (uint32_t i = 0; i < PL_TABLE_SLOTS; i++)
 				/* relaxed: readers find it or do not; the epoch below orders

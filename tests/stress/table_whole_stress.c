@@ -169,7 +169,7 @@ static void forget(uint32_t set)
 {
 	int rc;
 
-	while ((rc = pl_table_clear(table)) == -EAGAIN)
+	while ((rc = pl_table_clear(table, NULL)) == -EAGAIN)
 		sched_yield();
 	assert_int_equal(rc, 0);
 	put_set(set);

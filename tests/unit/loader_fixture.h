@@ -38,11 +38,14 @@ static int hook_put_many(struct pl_table *t, const struct pl_table_entry *entrie
 static struct {
 	uint32_t removed_cnt; /* calls */
 	uint64_t removed[8];
-	uint32_t put_cnt; /* entries */
+	uint32_t put_cnt;       /* entries */
+	uint64_t marked_at_put; /* in the position of the table, at the first of them */
 	struct pl_table_entry put[64];
 	uint32_t published_cnt;
 	bool behind_published;
+	uint32_t as_of_at_full; /* when it was said that the table is */
 	bool loading_published;
+	uint32_t quiet_at; /* entries put before everything was UNKNOWN */
 	uint32_t prune_cnt;
 	uint64_t pruned;       /* the snapshot's sequence */
 	uint32_t damage_after; /* so many entries, a chunk of snapshot 7 is damaged; 0: none is */
@@ -63,6 +66,11 @@ static int hook_remove(struct pl_table *t, uint64_t id)
 static int hook_put_many(struct pl_table *t, const struct pl_table_entry *entries, size_t cnt,
 			 size_t *done)
 {
+	union pl_table_position at;
+
+	pl_table_position_get(t, &at);
+	if (log_of.put_cnt == 0 && cnt != 0)
+		log_of.marked_at_put = at.snapshot;
 	for (size_t i = 0; i < cnt; i++, log_of.put_cnt++)
 		if (log_of.put_cnt < PL_ARRAY_CNT(log_of.put))
 			log_of.put[log_of.put_cnt] = entries[i];
@@ -82,7 +90,16 @@ void pl_loader_flags_publish(struct pl_loader *l)
 {
 	log_of.published_cnt++;
 	log_of.behind_published |= l->behind;
+	if (l->table_full && log_of.as_of_at_full == 0)
+		log_of.as_of_at_full = atomic_load(&l->live->as_of);
 	log_of.loading_published |= l->loading;
+}
+
+void pl_loader_hush(struct pl_loader *l)
+{
+	l->loading = true;
+	log_of.quiet_at = log_of.put_cnt;
+	pl_loader_flags_publish(l);
 }
 
 void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)

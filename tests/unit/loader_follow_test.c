@@ -11,33 +11,49 @@
 
 #include <cmocka.h>
 
+#include "../../app/passline/view.h"
+
 static int hook_clock(clockid_t id, struct timespec *ts);
+static void hook_view_wait(struct pl_view_box *box, const _Atomic bool *stop);
 #define clock_gettime hook_clock
+#define pl_view_wait  hook_view_wait
 #include "../../app/passline/loader.c"
 #undef clock_gettime
+#undef pl_view_wait
+
+static struct pl_live live;
+static struct pl_loader l;
 
 static struct {
 	struct pl_intake_status known;
-	uint64_t files_to;            /* the store has all segments up to here */
-	uint64_t hole;                /* but not this one; 0: all */
-	uint64_t beyond;              /* a segment behind a hole; 0: none */
-	uint64_t snapshot;            /* in the store; 0: none */
+	uint64_t files_to;       /* the store has all segments up to here */
+	uint64_t hole;           /* but not this one; 0: all */
+	uint64_t beyond;         /* a segment behind a hole; 0: none */
+	uint64_t snapshot;       /* in the store; 0: none */
+	uint64_t older_snapshot; /* the same */
+	bool snapshots_are_bad;
 	enum pl_feed_error end_check; /* what the loader's other file says */
 	uint32_t look_cnt;            /* listings of the store */
 	uint32_t taken_cnt;
 	uint64_t now_s;
 	union pl_table_position at; /* of a table that was found */
 	bool growing;
+	uint32_t waited_cnt;  /* for workers */
+	uint32_t waited_with; /* flags by then */
 } script;
-
-static struct pl_live live;
-static struct pl_loader l;
 
 static int hook_clock(clockid_t id, struct timespec *ts)
 {
 	(void)id;
 	*ts = (struct timespec){.tv_sec = (time_t)script.now_s};
 	return 0;
+}
+
+static void hook_view_wait(struct pl_view_box *box, const _Atomic bool *stop)
+{
+	(void)box, (void)stop;
+	script.waited_cnt++;
+	script.waited_with = atomic_load(&live.feed_flags);
 }
 
 enum pl_feed_error pl_feed_store_read_to(struct pl_feed_store *s, struct pl_feed_pos *pos,
@@ -70,17 +86,24 @@ int pl_feed_store_snapshot_find(struct pl_feed_store *s, uint64_t above, uint64_
 {
 	(void)s;
 	script.look_cnt++;
-	if (script.snapshot <= above || script.snapshot >= below)
-		return -ENOENT;
-	*out = (struct pl_feed_snapshot){.covers.sequence = script.snapshot};
-	return 0;
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t sequence = i == 0 ? script.snapshot : script.older_snapshot;
+
+		if (sequence <= above || sequence >= below)
+			continue;
+		*out = (struct pl_feed_snapshot){.covers.sequence = sequence};
+		return 0;
+	}
+	return -ENOENT;
 }
 
 enum pl_feed_error pl_loader_snapshot(struct pl_loader *to, const struct pl_feed_snapshot *snapshot,
 				      struct pl_feed_report *report)
 {
-	(void)report;
+	report->text[0] = '\0';
 	script.taken_cnt++;
+	if (script.snapshots_are_bad)
+		return PL_FEED_SIGNATURE;
 	to->pos.sequence = snapshot->covers.sequence;
 	return PL_FEED_OK;
 }
@@ -326,6 +349,71 @@ static void test_it_is_loading_until_it_is_where_it_was(void **state)
 	assert_false(atomic_load(&live.feed_flags) & PL_FLAG_LOADING);
 }
 
+/* One that went back says so to the next process, which tells nothing, even if it can put nothing either. */
+static void test_what_went_back_is_not_told_by_the_next_process(void **state)
+{
+	(void)state;
+	memset(&l, 0, sizeof(l));
+	memset(&live, 0, sizeof(live));
+	l.live = &live;
+	l.dir_path = "store";
+	l.loading = true;
+	script.at = (union pl_table_position){
+		{.pos = {.sequence = 3}, .snapshot = 8 | PL_POSITION_AHEAD | PL_POSITION_BACK}};
+	resume(&l);
+	assert_int_equal(l.ahead_to, 8);
+	stored_to(9);
+	script.hole = 4;
+	read_feed(&l);
+	assert_int_equal(l.pos.sequence, 3);
+	assert_true(l.loading);
+	script.hole = 0;
+	script.now_s += LOOK_EVERY_S;
+	read_feed(&l);
+	assert_false(l.loading || l.went_back);
+}
+
+/* Workers are told before anything goes back, and once. */
+static void test_workers_are_waited_for(void **state)
+{
+	(void)state;
+	l.loading = false;
+	pl_loader_hush(&l);
+	assert_true(l.loading);
+	assert_int_equal(script.waited_cnt, 1);
+	assert_true(script.waited_with & PL_FLAG_LOADING);
+	pl_loader_hush(&l);
+	assert_int_equal(script.waited_cnt, 1);
+}
+
+/* However many snapshots are bad: each is looked through once a minute, a newer one at once. */
+static void test_bad_snapshots_are_left_alone(void **state)
+{
+	(void)state;
+	stored_to(9);
+	script.beyond = 30;
+	script.snapshot = 20;
+	script.older_snapshot = 15;
+	script.snapshots_are_bad = true;
+	for (uint32_t i = 0; i < 121; i++) {
+		script.now_s += LOOK_EVERY_S;
+		read_feed(&l);
+	}
+	assert_int_equal(script.taken_cnt, 2 * 11);
+	script.taken_cnt = 0;
+	script.older_snapshot = 20;
+	script.snapshot = 25;
+	script.now_s += LOOK_EVERY_S;
+	read_feed(&l);
+	assert_int_equal(script.taken_cnt, 1);
+	assert_int_equal(l.pos.sequence, 9);
+	/* Those who were tried and are good by now, after a while. */
+	script.snapshots_are_bad = false;
+	script.now_s += SNAPSHOT_RETRY_S;
+	read_feed(&l);
+	assert_int_equal(l.pos.sequence, 25);
+}
+
 /* A store that ends before that says so. */
 static void test_a_feed_that_ends_before_what_is_known_is_told(void **state)
 {
@@ -354,6 +442,9 @@ int main(void)
 		T(test_what_was_stored_and_is_gone_is_lacking),
 		T(test_a_table_made_anew_is_read_from_the_beginning),
 		T(test_it_is_loading_until_it_is_where_it_was),
+		T(test_what_went_back_is_not_told_by_the_next_process),
+		T(test_workers_are_waited_for),
+		T(test_bad_snapshots_are_left_alone),
 		T(test_a_feed_that_ends_before_what_is_known_is_told),
 	};
 

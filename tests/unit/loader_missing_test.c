@@ -180,7 +180,7 @@ static void test_more_than_is_kept_is_read_again(void **state)
 	for (uint64_t sequence = CAPACITY + 1; sequence <= end; sequence++) {
 		/* Whoever starts from here has to know that it may go back. */
 		pl_table_position_get(fx.l.table, &at);
-		assert_int_equal(at.snapshot, end | PL_POSITION_AHEAD);
+		assert_int_equal(at.snapshot, end | PL_POSITION_AHEAD | PL_POSITION_BACK);
 		again = fx.history[sequence];
 		apply(again);
 	}
@@ -233,12 +233,12 @@ static void test_a_full_table_says_what_it_is_ahead_of(void **state)
 		assert_int_equal(at.pos.sequence, CAPACITY);
 		assert_int_equal(at.snapshot, sequence | PL_POSITION_AHEAD);
 	}
-	/* Of a snapshot half way in nothing else is told. */
+	/* Nor does who makes it anew, as a snapshot is half way in, know less. */
 	at.snapshot = 3;
 	pl_table_position_set(fx.l.table, &at);
 	put(7, 1, 1);
 	pl_table_position_get(fx.l.table, &at);
-	assert_int_equal(at.snapshot, 3);
+	assert_int_equal(at.snapshot, CAPACITY + 9);
 }
 
 /* Room that others leave is found within a minute, once it is an eighth of what is missing. */
@@ -296,6 +296,17 @@ static void test_removals_do_not_have_it_read_again(void **state)
 	assert_false(fx.l.loading);
 }
 
+/* While everything loads nothing is tried: what loads may end what is missing. */
+static void test_it_waits_for_loading(void **state)
+{
+	(void)state;
+	put(1, CAPACITY, 0);
+	put(1001, PL_LOADER_MISSING_MAX + 50, 0);
+	fx.l.loading = fx.l.put_back_due = true;
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(pl_loader_grow(&fx.l), PL_LOADER_POLL_MS);
+}
+
 /* Nothing is to be put for who was removed: so removals, however many, do not take the room of others. */
 static void test_removals_are_not_kept(void **state)
 {
@@ -320,6 +331,7 @@ int main(void)
 		T(test_only_the_last_change_is_kept),
 		T(test_removals_make_room),
 		T(test_removals_do_not_have_it_read_again),
+		T(test_it_waits_for_loading),
 		T(test_removals_are_not_kept),
 		T(test_more_than_is_kept_is_read_again),
 		T(test_it_is_read_again_by_a_snapshot),

@@ -49,6 +49,12 @@ void pl_loader_flags_publish(struct pl_loader *l)
 	fx.loading_published |= l->loading;
 }
 
+void pl_loader_hush(struct pl_loader *l)
+{
+	l->loading = true;
+	pl_loader_flags_publish(l);
+}
+
 void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)
 {
 	l->ahead_to = sequence;

@@ -215,7 +215,47 @@ static void test_a_snapshot_from_before_what_is_known(void **state)
 	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
 	assert_true(fx.l.went_back);
 	pl_table_position_get(fx.l.table, &at);
-	assert_int_equal(at.snapshot, 8 | PL_POSITION_AHEAD);
+	assert_int_equal(at.snapshot, 8 | PL_POSITION_AHEAD | PL_POSITION_BACK);
+}
+
+/* Facts of a snapshot that came in half were told: an older one is put over them unheard. */
+static void test_what_follows_half_a_snapshot_goes_back(void **state)
+{
+	struct pl_feed_snapshot old = snapshot_put(5, 500, 350), s = snapshot_put(7, 500, 350);
+	struct pl_feed_segment seg = segment(6, NULL, 0);
+
+	(void)state;
+	fill(1, 10);
+	fx.l.pos.sequence = 3;
+	log_of.damage_after = 100;
+	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_SIGNATURE);
+	assert_true(facts_of(500) != NOT_THERE);
+	assert_false(log_of.loading_published);
+	assert_int_equal(fx.l.ahead_to, 7);
+	log_of.put_cnt = 0;
+	assert_int_equal(pl_loader_snapshot(&fx.l, &old, &fx.report), PL_FEED_OK);
+	assert_true(fx.l.loading && fx.l.went_back && log_of.loading_published);
+	assert_true(log_of.quiet_at == 0);
+	/* A segment likewise. */
+	fx.l.loading = false;
+	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+	assert_true(fx.l.loading);
+	fx.l.loading = false;
+	seg = segment(8, NULL, 0);
+	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+	assert_false(fx.l.loading);
+}
+
+/* At a start nothing of it was told. */
+static void test_half_a_snapshot_at_a_start_is_nothing_to_wait_for(void **state)
+{
+	struct pl_feed_snapshot s = snapshot_put(7, 500, 350);
+
+	(void)state;
+	fx.l.loading = true;
+	chunk_damage(7, 3);
+	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_SIGNATURE);
+	assert_int_equal(fx.l.ahead_to, 0);
 }
 
 /* The table is growing when a snapshot comes: it does so to the end first. */
@@ -262,6 +302,8 @@ int main(void)
 		T(test_a_snapshot_ends_what_was_missing),
 		T(test_a_snapshot_into_an_emptied_table_ends_what_was_missing),
 		T(test_a_snapshot_from_before_what_is_known),
+		T(test_what_follows_half_a_snapshot_goes_back),
+		T(test_half_a_snapshot_at_a_start_is_nothing_to_wait_for),
 		T(test_a_snapshot_while_the_table_grows),
 		T(test_stopping_ends_a_snapshot),
 	};

@@ -89,7 +89,77 @@ static void test_a_damaged_table_is_emptied_and_nothing_is_told_meanwhile(void *
 	assert_true(fx.l.audited); /* of an empty one there is nothing to look over */
 	assert_int_equal(fx.l.pos.sequence, 0);
 	assert_int_equal(fx.l.pos.stream_id, STREAM);
-	assert_content(0, 0, 0, 0);
+	/* Whoever comes next knows what was told. */
+	assert_content(0, 0, 0, 3 | PL_POSITION_AHEAD | PL_POSITION_BACK);
+}
+
+/* Older facts are put over newer ones only when the next process, too, would tell nothing. */
+static void test_what_goes_back_is_marked_before(void **state)
+{
+	const struct pl_feed_record old = {.cert_id = 50, .facts = FACTS(51), .op = PL_FEED_PUT};
+	union pl_table_position at = {
+		{.pos = {.stream_id = STREAM, .sequence = 3}, .snapshot = 5 | PL_POSITION_AHEAD}};
+	struct pl_feed_segment seg = segment(4, &old, 1);
+
+	(void)state;
+	fill(1, 100);
+	pl_table_position_set(fx.l.table, &at);
+	fx.l.pos.sequence = 3;
+	fx.l.ahead_to = 5;
+	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+	assert_int_equal(log_of.marked_at_put, 5 | PL_POSITION_AHEAD | PL_POSITION_BACK);
+	assert_int_equal(log_of.quiet_at, 0);
+	assert_true(log_of.loading_published && fx.l.went_back);
+	pl_table_position_get(fx.l.table, &at);
+	assert_int_equal(at.pos.sequence, 4);
+	assert_int_equal(at.snapshot, 5 | PL_POSITION_AHEAD | PL_POSITION_BACK);
+	fx.l.pos.sequence = 4;
+	seg = segment(5, &old, 1);
+	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+	pl_table_position_get(fx.l.table, &at);
+	assert_int_equal(at.snapshot, 0);
+}
+
+/* A full one, which keeps its position, likewise; and when it is as far again, it is no more so. */
+static void test_a_full_table_that_goes_back_is_marked_until_it_is_there(void **state)
+{
+	union pl_table_position at = {
+		{.pos = {.stream_id = STREAM, .sequence = 3}, .snapshot = 5 | PL_POSITION_AHEAD}};
+
+	(void)state;
+	fill(1, CAPACITY);
+	pl_table_position_set(fx.l.table, &at);
+	fx.l.pos.sequence = 3;
+	fx.l.ahead_to = 5;
+	for (uint64_t sequence = 4; sequence <= 6; sequence++) {
+		const struct pl_feed_record late = {
+			.cert_id = 30000 + sequence, .facts = FACTS(3), .op = PL_FEED_PUT};
+		struct pl_feed_segment seg = segment(sequence, &late, 1);
+
+		assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+		fx.l.pos.sequence = sequence;
+		pl_table_position_get(fx.l.table, &at);
+		assert_int_equal(at.pos.sequence, 3);
+		assert_int_equal(at.snapshot, sequence == 4
+						      ? (5 | PL_POSITION_AHEAD | PL_POSITION_BACK)
+					      : sequence == 5 ? (5 | PL_POSITION_AHEAD)
+							      : (6 | PL_POSITION_AHEAD));
+	}
+}
+
+/* That who is absent may be missing is said before the table is said to have all of a segment. */
+static void test_a_full_table_is_told_before_its_as_of(void **state)
+{
+	const struct pl_feed_record late = {.cert_id = 30000, .facts = FACTS(3), .op = PL_FEED_PUT};
+	struct pl_feed_segment seg = segment(4, &late, 1);
+
+	(void)state;
+	fill(1, CAPACITY);
+	fx.l.pos.sequence = 3;
+	atomic_store(&fx.live.as_of, 1003);
+	assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+	assert_int_equal(log_of.as_of_at_full, 1003);
+	assert_int_equal(atomic_load(&fx.live.as_of), 1004);
 }
 
 /* ---- pruning ---- */
@@ -143,6 +213,9 @@ int main(void)
 		T(test_while_loading_it_comes_to_the_same),
 		T(test_a_whole_table_is_believed_once_it_was_looked_over),
 		T(test_a_damaged_table_is_emptied_and_nothing_is_told_meanwhile),
+		T(test_what_goes_back_is_marked_before),
+		T(test_a_full_table_that_goes_back_is_marked_until_it_is_there),
+		T(test_a_full_table_is_told_before_its_as_of),
 		T(test_what_the_second_newest_snapshot_stands_for_is_deleted),
 		T(test_nothing_is_deleted_for_a_damaged_snapshot),
 	};

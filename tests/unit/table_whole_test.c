@@ -115,7 +115,7 @@ static void test_a_sweep_excludes_building_and_growing_and_can_be_left(void **st
 	assert_int_equal(pl_table_sweep_begin(t), 0);
 	assert_int_equal(pl_table_bulk_begin(t, &bulk), -EBUSY);
 	assert_int_equal(pl_table_grow_begin(t, 2 * CERTS, error, sizeof(error)), -EBUSY);
-	assert_int_equal(pl_table_clear(t), -EBUSY);
+	assert_int_equal(pl_table_clear(t, NULL), -EBUSY);
 	pl_table_sweep_abandon(t);
 	assert_int_equal(entry_cnt(t), 100);
 	assert_int_equal(pl_table_bulk_begin(t, &bulk), 0);
@@ -215,14 +215,14 @@ static void test_clearing_waits_for_readers_and_forgets_everything(void **state)
 	pl_table_position_set(t, position);
 	assert_int_equal(pl_table_reader_create(t, &r), 0);
 	pl_table_find(r, &id, 1, &hit);
-	assert_int_equal(pl_table_clear(t), -EAGAIN); /* r holds a hit */
+	assert_int_equal(pl_table_clear(t, NULL), -EAGAIN); /* r holds a hit */
 	pl_table_position_get(t, position);
 	assert_memory_equal(position, nowhere, sizeof(position));
 	assert_int_equal(pl_table_seen(r, &hit, 99, 1), PL_SEEN_NEW);
-	assert_int_equal(pl_table_clear(t), -EAGAIN);
+	assert_int_equal(pl_table_clear(t, NULL), -EAGAIN);
 	for (uint64_t i = 0; i < CERTS; i++) /* quiesces */
 		assert_int_equal(lookup(r, i), PL_TABLE_ABSENT);
-	assert_int_equal(pl_table_clear(t), 0);
+	assert_int_equal(pl_table_clear(t, NULL), 0);
 	assert_int_equal(entry_cnt(t), 0);
 	fill(t, 0, CERTS);
 	assert_int_equal(audit(t), 0);
@@ -245,7 +245,7 @@ static void test_clearing_mends_any_damage(void **state)
 		memset(&m->buckets[b], (int)(b * 37 % 256), sizeof(m->buckets[b]));
 	m->h->entry_cnt = 12345;
 	assert_int_equal(audit(t), -EILSEQ);
-	assert_int_equal(pl_table_clear(t), 0);
+	assert_int_equal(pl_table_clear(t, NULL), 0);
 	assert_int_equal(audit(t), 0);
 	fill(t, 0, CERTS);
 	assert_int_equal(audit(t), 0);

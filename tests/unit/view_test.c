@@ -11,6 +11,7 @@ static void report(struct rte_rcu_qsbr *v, unsigned int thread_id);
 #include "../../app/passline/view.h"
 #undef rte_rcu_qsbr_quiescent
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -78,10 +79,53 @@ static void test_a_view_that_is_held_is_never_free(void **state)
 	}
 }
 
+static struct {
+	pthread_t thread;
+	_Atomic bool stop;
+	_Atomic bool done;
+} waiter;
+
+static void *wait_main(void *ctx)
+{
+	(void)ctx;
+	pl_view_wait(&fx.box, &waiter.stop);
+	atomic_store(&waiter.done, true);
+	return NULL;
+}
+
+static void waiter_start(void)
+{
+	memset(&waiter, 0, sizeof(waiter));
+	assert_int_equal(pthread_create(&waiter.thread, NULL, wait_main, NULL), 0);
+	/* Long enough for one that does not wait. */
+	(void)nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	assert_false(atomic_load(&waiter.done));
+}
+
+/* Not before the worker has been at its quiescent point, or the process is to stop. */
+static void test_who_waits_comes_after_the_worker(void **state)
+{
+	(void)state;
+	open_box(false);
+	(void)pl_view_renew(&fx.box, 0);
+	waiter_start();
+	(void)pl_view_renew(&fx.box, 0);
+	assert_int_equal(pthread_join(waiter.thread, NULL), 0);
+	waiter_start();
+	atomic_store(&waiter.stop, true);
+	assert_int_equal(pthread_join(waiter.thread, NULL), 0);
+	/* A worker that has ended keeps nobody. */
+	rte_rcu_qsbr_thread_offline(fx.box.qsbr, 0);
+	atomic_store(&waiter.stop, false);
+	pl_view_wait(&fx.box, &waiter.stop);
+	free(fx.box.qsbr);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_view_that_is_held_is_never_free),
+		cmocka_unit_test(test_who_waits_comes_after_the_worker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
