@@ -212,8 +212,11 @@ static void test_a_snapshot_from_before_what_is_known(void **state)
 	assert_content(500, 350, 7, 0);
 	fx.l.pos.sequence = 3;
 	fx.l.ahead_to = 8;
+	log_of.put_cnt = 0;
 	assert_int_equal(pl_loader_snapshot(&fx.l, &s, &fx.report), PL_FEED_OK);
 	assert_true(fx.l.went_back);
+	assert_int_equal(log_of.marked_at_put,
+			 8); /* half way in it is made anew, and knows as much */
 	pl_table_position_get(fx.l.table, &at);
 	assert_int_equal(at.snapshot, 8 | PL_POSITION_AHEAD | PL_POSITION_BACK);
 }

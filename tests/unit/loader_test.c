@@ -136,7 +136,11 @@ static void test_a_full_table_that_goes_back_is_marked_until_it_is_there(void **
 			.cert_id = 30000 + sequence, .facts = FACTS(3), .op = PL_FEED_PUT};
 		struct pl_feed_segment seg = segment(sequence, &late, 1);
 
+		log_of.put_cnt = 0;
 		assert_int_equal(pl_loader_segment(&fx.l, &seg), 0);
+		assert_int_equal(log_of.marked_at_put,
+				 sequence <= 5 ? (5 | PL_POSITION_AHEAD | PL_POSITION_BACK)
+					       : (6 | PL_POSITION_AHEAD));
 		fx.l.pos.sequence = sequence;
 		pl_table_position_get(fx.l.table, &at);
 		assert_int_equal(at.pos.sequence, 3);
