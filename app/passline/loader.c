@@ -112,6 +112,9 @@ static bool take_snapshot(struct pl_loader *l)
 		if (below > l->bad_snapshot || pl_loader_now_s() >= l->bad_until_s)
 			l->bad_snapshot = below;
 		l->bad_until_s = pl_loader_now_s() + SNAPSHOT_RETRY_S;
+		/* Not its fault, so an older one is no help, and would go back behind it. */
+		if (e == PL_FEED_APPLY)
+			return false;
 	}
 	return false;
 }
@@ -178,6 +181,9 @@ static void read_feed(struct pl_loader *l)
 	atomic_store_explicit(&l->status.refused, (uint32_t)e, memory_order_relaxed);
 	/* Before it is as far as it was, some of it may have gone back. */
 	l->loading = l->loading && l->went_back && l->pos.sequence < l->ahead_to;
+	/* From now on what came in of half a snapshot is told. */
+	if (!l->loading && l->snapshot_to > l->pos.sequence && l->snapshot_to > l->ahead_to)
+		l->ahead_to = l->snapshot_to;
 	if (l->pos.sequence >= l->ahead_to)
 		l->went_back = false;
 	pl_intake_applied_set(l->intake, l->pos.sequence);
@@ -228,15 +234,6 @@ static void *loader_main(void *ctx)
 		wait_ms = pl_loader_grow(l);
 	} while (!pl_loader_stopping(l) && wait_for_change(l, wait_ms));
 	return NULL;
-}
-
-void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)
-{
-	struct pl_intake_status known;
-
-	pl_intake_status_get(l->intake, &known);
-	l->ahead_to = sequence < known.pos.sequence ? sequence : known.pos.sequence;
-	l->went_back = true;
 }
 
 /* A table that outlived its process knows how far it got; pl_table_open() has seen that it is of

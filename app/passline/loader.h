@@ -82,6 +82,7 @@ struct pl_loader_missing {
 	size_t cnt;
 	size_t room;
 	bool lost; /* there were too many: the feed has to be read again */
+	bool told; /* that it cannot be */
 };
 
 struct pl_loader {
@@ -102,7 +103,7 @@ struct pl_loader {
 	_Atomic uint64_t capacity_wanted PL_SHARED(ctrl, loader);
 	_Atomic bool grow_asked PL_SHARED(ctrl, loader); /* lately: do not wait to try it again */
 	bool running;
-	bool loading PL_OWNED_BY(loader); /* the first reading is not done */
+	bool loading PL_OWNED_BY(loader); /* the first reading is not done, or facts went back */
 	bool behind PL_OWNED_BY(loader);  /* there are segments that the table has not got */
 	bool audited PL_OWNED_BY(loader); /* the table was looked over, or made by us */
 	uint64_t snapshot_to PL_OWNED_BY(loader); /* the table is no one position's before this */

@@ -148,8 +148,11 @@ static void read_again(struct pl_loader *l)
 	if (l->pos.sequence > ahead_to)
 		ahead_to = l->pos.sequence;
 	if (!is_readable(l, &from, ahead_to)) {
+		if (l->missing.told)
+			return;
+		l->missing.told = true;
 		pl_loader_not_grown(
-			l, -ENODATA, false, READ_AGAIN_S,
+			l, -ENODATA, true, READ_AGAIN_S,
 			"the table has room, but which certificates are missing is not known any "
 			"more, and the feed store has not all since it was complete: the next "
 			"snapshot or a restart mends that");
@@ -174,6 +177,7 @@ bool pl_loader_missing_has_room(struct pl_loader *l)
 	if (!l->table_full || l->loading || !l->audited || l->missing.lost ||
 	    !pl_loader_due(&l->room_s, ROOM_S))
 		return false;
+	compact(&l->missing);
 	pl_table_stats_get(l->table, &stats);
 	return stats.capacity - stats.entry_cnt >= l->missing.cnt / ROOM_PART;
 }

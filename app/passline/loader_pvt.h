@@ -96,9 +96,13 @@ void pl_loader_not_grown(struct pl_loader *l, int ret, bool asked, uint32_t retr
 int pl_loader_put(struct pl_loader *l, size_t cnt);
 /** Everything up to l->pos is in the table: say so in it. */
 void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos);
-/** An empty table is to say nothing before it has facts of segments up to this one again, as far as the store
- * has them. */
-void pl_loader_known_to(struct pl_loader *l, uint64_t sequence);
+/** An empty table is to say nothing before it has facts of segments up to this one again. */
+static inline void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)
+{
+	l->ahead_to = sequence;
+	l->went_back = true;
+}
+
 /** Begin with nothing: what is there is not to be believed, or not to be completed. */
 void pl_loader_forget(struct pl_loader *l);
 

@@ -203,7 +203,8 @@ static int check_memory(const struct pl_app *app, char *error, size_t error_size
 	return 0;
 }
 
-/* What the one before it had told is known to whoever comes next, even if this process gets nowhere. */
+/* What the one before it had told is known to whoever comes next, even if the loader gets nowhere. Between the
+ * removal of that one and this nobody knows. */
 static int create(struct pl_app *app, const struct pl_table_conf *conf, char *error,
 		  size_t error_size)
 {

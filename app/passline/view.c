@@ -30,6 +30,7 @@ int pl_view_box_create(struct pl_view_box *box, uint32_t worker_cnt)
 
 	memset(box, 0, sizeof(*box));
 	atomic_init(&box->current, NULL);
+	pthread_mutex_init(&box->check_lock, NULL);
 	box->qsbr = rte_zmalloc("pl_view_qsbr", size, RTE_CACHE_LINE_SIZE);
 	if (box->qsbr == NULL)
 		return -ENOMEM;
@@ -42,6 +43,7 @@ void pl_view_box_destroy(struct pl_view_box *box)
 	view_free((struct pl_app_view *)(uintptr_t)pl_view_get(box));
 	for (uint32_t i = 0; i < box->retired_cnt; i++)
 		view_free((struct pl_app_view *)(uintptr_t)box->retired[i].view);
+	pthread_mutex_destroy(&box->check_lock);
 	rte_free(box->qsbr);
 	box->qsbr = NULL;
 }
@@ -190,8 +192,7 @@ void pl_view_reclaim(struct pl_view_box *box)
 {
 	uint32_t freed = 0;
 
-	while (freed < box->retired_cnt &&
-	       rte_rcu_qsbr_check(box->qsbr, box->retired[freed].token, false) == 1) {
+	while (freed < box->retired_cnt && pl_view_passed(box, box->retired[freed].token)) {
 		view_free((struct pl_app_view *)(uintptr_t)box->retired[freed].view);
 		freed++;
 	}

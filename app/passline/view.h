@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include <pthread.h>
 #include <time.h>
 
 #include <rte_rcu_qsbr.h>
@@ -35,6 +36,9 @@ struct pl_app_view {
 struct pl_view_box {
 	_Atomic(const struct pl_app_view *) current PL_SHARED(ctrl, worker);
 	struct rte_rcu_qsbr *qsbr;
+	/* Held around a check: what another thread's check has found it remembers for all, by a word
+	 * that orders nothing. No worker takes it. */
+	pthread_mutex_t check_lock;
 	uint64_t generation PL_OWNED_BY(ctrl);
 	/* Views that some worker may still hold, oldest first. */
 	struct {
@@ -61,6 +65,17 @@ PL_MUST_USE int pl_view_publish(struct pl_view_box *box, const struct pl_config 
 				size_t error_size);
 /** Free what no worker holds any more. Blocks: no. */
 void pl_view_reclaim(struct pl_view_box *box);
+
+/** Has every worker passed a quiescent point since the token was taken? */
+static inline bool pl_view_passed(struct pl_view_box *box, uint64_t token)
+{
+	bool passed;
+
+	pthread_mutex_lock(&box->check_lock);
+	passed = rte_rcu_qsbr_check(box->qsbr, token, false) == 1;
+	pthread_mutex_unlock(&box->check_lock);
+	return passed;
+}
 
 /** Control, which frees views and so holds none that goes; workers renew theirs, below. */
 static inline const struct pl_app_view *pl_view_get(struct pl_view_box *box)
@@ -97,8 +112,7 @@ static inline void pl_view_wait(struct pl_view_box *box, const _Atomic bool *sto
 	uint64_t token = rte_rcu_qsbr_start(box->qsbr);
 
 	/* relaxed: a flag to end soon; nothing is read under it. */
-	while (rte_rcu_qsbr_check(box->qsbr, token, false) != 1 &&
-	       !atomic_load_explicit(stop, memory_order_relaxed))
+	while (!pl_view_passed(box, token) && !atomic_load_explicit(stop, memory_order_relaxed))
 		(void)nanosleep(&gap, NULL);
 }
 

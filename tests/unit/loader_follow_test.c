@@ -32,8 +32,9 @@ static struct {
 	uint64_t snapshot;       /* in the store; 0: none */
 	uint64_t older_snapshot; /* the same */
 	bool snapshots_are_bad;
-	enum pl_feed_error end_check; /* what the loader's other file says */
-	uint32_t look_cnt;            /* listings of the store */
+	enum pl_feed_error snapshot_error; /* other than a bad signature */
+	enum pl_feed_error end_check;      /* what the loader's other file says */
+	uint32_t look_cnt;                 /* listings of the store */
 	uint32_t taken_cnt;
 	uint64_t now_s;
 	union pl_table_position at; /* of a table that was found */
@@ -103,7 +104,8 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *to, const struct pl_feed
 	report->text[0] = '\0';
 	script.taken_cnt++;
 	if (script.snapshots_are_bad)
-		return PL_FEED_SIGNATURE;
+		return script.snapshot_error != PL_FEED_OK ? script.snapshot_error
+							   : PL_FEED_SIGNATURE;
 	to->pos.sequence = snapshot->covers.sequence;
 	return PL_FEED_OK;
 }
@@ -373,6 +375,45 @@ static void test_what_went_back_is_not_told_by_the_next_process(void **state)
 	assert_false(l.loading || l.went_back);
 }
 
+/* At a start nothing of half a snapshot was told; once it is, what is older goes back behind it. */
+static void test_half_a_snapshot_is_known_from_when_it_is_told(void **state)
+{
+	(void)state;
+	l.snapshot_to = 7;
+	stored_to(3);
+	script.beyond = 8;
+	l.loading = l.went_back = true;
+	l.ahead_to = 5;
+	read_feed(&l);
+	assert_true(l.loading);
+	assert_int_equal(l.ahead_to, 5);
+	l.went_back = false;
+	read_feed(&l);
+	assert_false(l.loading);
+	assert_int_equal(l.pos.sequence, 3);
+	assert_int_equal(l.ahead_to, 7);
+	script.beyond = 0;
+	stored_to(9);
+	script.now_s += LOOK_EVERY_S;
+	read_feed(&l);
+	assert_false(l.loading || l.behind);
+}
+
+/* An older snapshot does not take the place of one that is whole, and could not be put just now. */
+static void test_a_table_that_cannot_take_one_takes_no_older_one(void **state)
+{
+	(void)state;
+	stored_to(9);
+	script.beyond = 30;
+	script.snapshot = 20;
+	script.older_snapshot = 15;
+	script.snapshots_are_bad = true;
+	script.snapshot_error = PL_FEED_APPLY;
+	script.now_s += LOOK_EVERY_S;
+	read_feed(&l);
+	assert_int_equal(script.taken_cnt, 1);
+}
+
 /* Workers are told before anything goes back, and once. */
 static void test_workers_are_waited_for(void **state)
 {
@@ -420,9 +461,7 @@ static void test_a_feed_that_ends_before_what_is_known_is_told(void **state)
 	(void)state;
 	l.loading = true;
 	stored_to(6);
-	pl_loader_known_to(&l, 9); /* as far as the store has it */
-	assert_int_equal(l.ahead_to, 6);
-	l.ahead_to = 9;
+	pl_loader_known_to(&l, 9);
 	read_feed(&l);
 	assert_int_equal(l.pos.sequence, 6);
 	assert_true(l.loading && l.behind);
@@ -443,6 +482,8 @@ int main(void)
 		T(test_a_table_made_anew_is_read_from_the_beginning),
 		T(test_it_is_loading_until_it_is_where_it_was),
 		T(test_what_went_back_is_not_told_by_the_next_process),
+		T(test_half_a_snapshot_is_known_from_when_it_is_told),
+		T(test_a_table_that_cannot_take_one_takes_no_older_one),
 		T(test_workers_are_waited_for),
 		T(test_bad_snapshots_are_left_alone),
 		T(test_a_feed_that_ends_before_what_is_known_is_told),

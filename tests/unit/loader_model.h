@@ -55,12 +55,6 @@ void pl_loader_hush(struct pl_loader *l)
 	pl_loader_flags_publish(l);
 }
 
-void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)
-{
-	l->ahead_to = sequence;
-	l->went_back = true;
-}
-
 uint64_t pl_loader_now_s(void)
 {
 	return fx.clock_s;

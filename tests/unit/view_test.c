@@ -45,6 +45,7 @@ static void open_box(bool before)
 	size_t size = rte_rcu_qsbr_get_memsize(1);
 
 	memset(&fx, 0, sizeof(fx));
+	assert_int_equal(pthread_mutex_init(&fx.box.check_lock, NULL), 0);
 	fx.before = before;
 	fx.box.qsbr =
 		aligned_alloc(PL_CACHE_LINE, (size + PL_CACHE_LINE - 1) & ~(PL_CACHE_LINE - 1ul));
