@@ -41,8 +41,7 @@ static void tell_full(struct pl_loader *l)
 		return;
 	l->full_told = true;
 	pl_say("the table is full, new certificates find no room in it and absent ones are "
-	       "UNKNOWN: "
-	       "raise 'capacity' in [table] and reload");
+	       "UNKNOWN: raise 'capacity' in [table] and reload");
 }
 
 uint64_t pl_loader_now_s(void)

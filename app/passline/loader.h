@@ -15,43 +15,11 @@
 #include "feed/pl_feed_net.h"
 #include "intake/pl_intake.h"
 #include "table/pl_table.h"
+#include "table_position.h"
 #include "view.h"
 #include "worker.h"
 
 #define PL_LOADER_POLL_MS 5000u /* the directory is looked at this often without a hint, too */
-
-#define PL_POSITION_AHEAD (UINT64_C(1) << 63)
-#define PL_POSITION_BACK  (UINT64_C(1) << 62)
-
-/** How far the feed is in the table: kept in the table itself. */
-union pl_table_position {
-	struct {
-		struct pl_feed_pos pos;
-		/* A snapshot of this segment is being put in: until that is done the content is of no
-		 * one position. 0: none is. With PL_POSITION_AHEAD: the table was full, or is read
-		 * anew, and has had facts of segments up to this one already; with PL_POSITION_BACK,
-		 * too: it has not all of them now, and is to tell nothing before that. */
-		uint64_t snapshot;
-	};
-	uint8_t bytes[PL_TABLE_POSITION_SIZE];
-};
-static_assert(sizeof(union pl_table_position) == PL_TABLE_POSITION_SIZE, "kept in the table");
-
-/** The newest segment of which the table has had facts, by what it says of itself. */
-static inline uint64_t pl_table_position_known(const union pl_table_position *at)
-{
-	uint64_t marked = at->snapshot & ~(PL_POSITION_AHEAD | PL_POSITION_BACK);
-
-	return marked > at->pos.sequence ? marked : at->pos.sequence;
-}
-
-/** Of a table with nothing in it that may tell nothing before it knows as much again. */
-static inline union pl_table_position pl_table_position_anew(uint64_t stream_id, uint64_t known_to)
-{
-	return (union pl_table_position){
-		{.pos = {.stream_id = stream_id},
-		 .snapshot = known_to | PL_POSITION_AHEAD | PL_POSITION_BACK}};
-}
 
 /** What the loader shows; it is the one writer. */
 struct pl_loader_status {
@@ -110,8 +78,8 @@ struct pl_loader {
 	/* It has had facts of segments up to this one: what is put before it is there again may be older than
 	 * what was told. */
 	uint64_t ahead_to PL_OWNED_BY(loader);
-	bool went_back
-		PL_OWNED_BY(loader); /* and was put, or it is empty: it is loading until then */
+	/* Such was put, or it is empty: it is loading until it is there. */
+	bool went_back PL_OWNED_BY(loader);
 	/* Refused lately; it and those before it are left alone until then. */
 	uint64_t bad_snapshot PL_OWNED_BY(loader);
 	uint64_t bad_until_s PL_OWNED_BY(loader);

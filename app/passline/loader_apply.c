@@ -45,69 +45,13 @@ int pl_loader_put(struct pl_loader *l, size_t cnt)
 	return 0;
 }
 
-/* Of a table that has had facts of segments up to `known`, and has now got to `sequence`. */
-static uint64_t ahead_mark(const struct pl_loader *l, uint64_t known, uint64_t sequence)
-{
-	uint64_t back = l->went_back && sequence < l->ahead_to ? PL_POSITION_BACK : 0;
-
-	return known | PL_POSITION_AHEAD | back;
-}
-
-/* The table and what it says of itself: a process that dies now is followed by one that goes on
- * after this position; one that died before applies the same again, which changes nothing. */
-void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos)
-{
-	union pl_table_position at = {{.pos = *pos}};
-
-	if (pos->sequence < l->snapshot_to)
-		at.snapshot = l->snapshot_to > l->ahead_to ? l->snapshot_to : l->ahead_to;
-	else if (pos->sequence < l->ahead_to)
-		at.snapshot = ahead_mark(l, l->ahead_to, pos->sequence);
-	pl_table_position_set(l->table, &at);
-}
-
-/* Of a full table: its position stays where it was complete, and from there the next process reads on. What
- * is put in from now on, of segment `next`, is ahead of that, which it must know before it is so. */
-static void note_ahead(struct pl_loader *l, uint64_t next, uint64_t sequence)
-{
-	union pl_table_position at;
-	uint64_t known, mark;
-
-	pl_table_position_get(l->table, &at);
-	known = pl_table_position_known(&at);
-	known = next > known ? next : known;
-	/* With a snapshot half way in it is made anew, and has to know as much. */
-	mark = at.snapshot != 0 && (at.snapshot & PL_POSITION_AHEAD) == 0
-		       ? known
-		       : ahead_mark(l, known, sequence);
-	if (mark == at.snapshot)
-		return;
-	at.snapshot = mark;
-	at.pos.stream_id = l->pos.stream_id; /* of one that never was complete, too */
-	pl_table_position_set(l->table, &at);
-}
-
-/* Facts that came later may be there: of what goes back nothing is told, by the next process neither. */
-static void note_older(struct pl_loader *l)
-{
-	union pl_table_position at;
-
-	l->went_back = true;
-	pl_loader_hush(l);
-	pl_table_position_get(l->table, &at);
-	if ((at.snapshot & PL_POSITION_AHEAD) == 0 || (at.snapshot & PL_POSITION_BACK) != 0)
-		return;
-	at.snapshot |= PL_POSITION_BACK;
-	pl_table_position_set(l->table, &at);
-}
-
 /* Everything up to pos is in the table. */
 static void arrived(struct pl_loader *l, const struct pl_feed_pos *pos, uint32_t record_cnt)
 {
 	/* A table that lacks certificates does not say that it holds their segment: the next start,
 	 * with more room, applies it again. */
 	if (l->table_full) {
-		note_ahead(l, pos->sequence, pos->sequence);
+		pl_loader_position_ahead(l, pos->sequence, pos->sequence);
 		/* Who is absent from it may be missing: before as_of says that it has all. */
 		pl_loader_flags_publish(l);
 	} else {
@@ -134,9 +78,9 @@ int pl_loader_segment(void *ctx, const struct pl_feed_segment *seg)
 	int ret = 0;
 
 	if (seg->header.sequence <= l->ahead_to)
-		note_older(l);
+		pl_loader_position_back(l);
 	if (l->table_full)
-		note_ahead(l, seg->header.sequence, seg->header.sequence - 1);
+		pl_loader_position_ahead(l, seg->header.sequence, seg->header.sequence - 1);
 	overruled = l->loading ? NULL : pl_feed_net_overruled(l->net, seg);
 	for (uint32_t i = 0; i < record_cnt && ret == 0; i++) {
 		const struct pl_feed_record *r = &seg->records[i];
@@ -275,7 +219,7 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *l, const struct pl_feed_
 			return e;
 	}
 	if (sequence < l->ahead_to)
-		note_older(l);
+		pl_loader_position_back(l);
 	l->snapshot_to = sequence;
 	/* Should only half of it come in: facts of it were told. */
 	if (!l->loading && sequence > l->ahead_to)

@@ -142,7 +142,7 @@ static void read_again(struct pl_loader *l)
 	uint64_t ahead_to;
 
 	pl_table_position_get(l->table, &at);
-	if (at.pos.sequence != 0 && (at.snapshot == 0 || (at.snapshot & PL_POSITION_AHEAD) != 0))
+	if (at.pos.sequence != 0 && !pl_table_position_is_half(&at))
 		from = at.pos;
 	ahead_to = pl_table_position_known(&at);
 	if (l->pos.sequence > ahead_to)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Between the loader's files: loader.c decides what is read and says how it went, loader_apply.c puts it
- * into the table, loader_missing.c keeps what finds no room there, loader_grow.c makes the table larger.
- * All of it is the loader's thread. */
+ * into the table, loader_position.c says in the table how far that is, loader_missing.c keeps what finds no
+ * room there, loader_grow.c makes the table larger. All of it is the loader's thread. */
 #ifndef PL_LOADER_PVT_H
 #define PL_LOADER_PVT_H
 
@@ -94,8 +94,20 @@ void pl_loader_not_grown(struct pl_loader *l, int ret, bool asked, uint32_t retr
 
 /** Put the first cnt of l->batch. 0, or what was wrong with the table: full is nothing wrong, but noted. */
 int pl_loader_put(struct pl_loader *l, size_t cnt);
-/** Everything up to l->pos is in the table: say so in it. */
+/* ---- what the table says of itself: loader_position.c ---- */
+
+/** Everything up to pos is in it: a process that dies now is followed by one that goes on after that; one that
+ * died before applies the same again, which changes nothing. */
 void pl_loader_position_set(struct pl_loader *l, const struct pl_feed_pos *pos);
+/**
+ * Of a full table the position stays where it was complete, and from there the next process reads on: what is
+ * put from now on, of segment `next`, is ahead of that.
+ * @param got_to  the last segment of which it has all that has a place.
+ */
+void pl_loader_position_ahead(struct pl_loader *l, uint64_t next, uint64_t got_to);
+/** What is put now may be older than what was told: nothing is told any more when it returns, by the next process
+ * neither. */
+void pl_loader_position_back(struct pl_loader *l);
 /** An empty table is to say nothing before it has facts of segments up to this one again. */
 static inline void pl_loader_known_to(struct pl_loader *l, uint64_t sequence)
 {

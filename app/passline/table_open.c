@@ -62,7 +62,7 @@ static const char *table_is_not_of_feed(const struct pl_app *app)
 	pl_table_position_get(app->table, &at);
 	if (at.pos.sequence == 0 || at.pos.stream_id != app->config.authority->key[0].stream_id)
 		return "it does not hold this feed";
-	if (at.snapshot != 0 && (at.snapshot & PL_POSITION_AHEAD) == 0)
+	if (pl_table_position_is_half(&at))
 		return "it was taking a snapshot when its process ended";
 	ret = segment_hash(app, at.pos.sequence, hash);
 	if (ret == -ENOENT) {

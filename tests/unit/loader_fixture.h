@@ -26,6 +26,7 @@ static int hook_put_many(struct pl_table *t, const struct pl_table_entry *entrie
 #undef pl_table_put_many
 #include "../../app/passline/loader_grow.c"
 #include "../../app/passline/loader_missing.c"
+#include "../../app/passline/loader_position.c"
 
 #define STREAM    9u
 #define CAPACITY  2000u
@@ -33,7 +34,7 @@ static int hook_put_many(struct pl_table *t, const struct pl_table_entry *entrie
 #define FACTS(n)  (1u | (uint32_t)(n) << 4)
 #define NOT_THERE 0u
 
-/* ---- what the loader's other file and the intake would do ---- */
+/* ---- what loader.c and the intake would do ---- */
 
 static struct {
 	uint32_t removed_cnt; /* calls */

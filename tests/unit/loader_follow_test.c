@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * When the loader goes by what the intake says, and when it looks at the whole store. Store, intake,
- * clock and the loader's other file are scripts here: what counts is who is asked, and what is made of the answer.
+ * clock and the loader's other files are scripts here: what counts is who is asked, and what is made of the answer.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,14 +26,13 @@ static struct pl_loader l;
 
 static struct {
 	struct pl_intake_status known;
-	uint64_t files_to;       /* the store has all segments up to here */
-	uint64_t hole;           /* but not this one; 0: all */
-	uint64_t beyond;         /* a segment behind a hole; 0: none */
-	uint64_t snapshot;       /* in the store; 0: none */
-	uint64_t older_snapshot; /* the same */
-	bool snapshots_are_bad;
-	enum pl_feed_error snapshot_error; /* other than a bad signature */
-	enum pl_feed_error end_check;      /* what the loader's other file says */
+	uint64_t files_to;                 /* the store has all segments up to here */
+	uint64_t hole;                     /* but not this one; 0: all */
+	uint64_t beyond;                   /* a segment behind a hole; 0: none */
+	uint64_t snapshot;                 /* in the store; 0: none */
+	uint64_t older_snapshot;           /* the same */
+	enum pl_feed_error snapshot_error; /* of each of them */
+	enum pl_feed_error end_check;      /* what loader_apply.c says */
 	uint32_t look_cnt;                 /* listings of the store */
 	uint32_t taken_cnt;
 	uint64_t now_s;
@@ -103,11 +102,9 @@ enum pl_feed_error pl_loader_snapshot(struct pl_loader *to, const struct pl_feed
 {
 	report->text[0] = '\0';
 	script.taken_cnt++;
-	if (script.snapshots_are_bad)
-		return script.snapshot_error != PL_FEED_OK ? script.snapshot_error
-							   : PL_FEED_SIGNATURE;
-	to->pos.sequence = snapshot->covers.sequence;
-	return PL_FEED_OK;
+	if (script.snapshot_error == PL_FEED_OK)
+		to->pos.sequence = snapshot->covers.sequence;
+	return script.snapshot_error;
 }
 
 enum pl_feed_error pl_loader_end_check(struct pl_loader *of, struct pl_feed_report *report)
@@ -202,18 +199,26 @@ static void stored_to(uint64_t sequence)
 	script.known.pos.sequence = sequence;
 }
 
-/* A loader that has read three segments, a moment after it looked at everything. */
-static int set_up(void **state)
+/* As pl_loader_start() has it with a table that says this of itself. */
+static void start_at(union pl_table_position at)
 {
-	(void)state;
-	memset(&script, 0, sizeof(script));
 	memset(&l, 0, sizeof(l));
 	memset(&live, 0, sizeof(live));
 	l.live = &live;
 	l.dir_path = "store";
 	l.loading = true;
 	l.audited = true;
+	script.at = at;
+	resume(&l);
+}
+
+/* A loader that has read three segments, a moment after it looked at everything. */
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&script, 0, sizeof(script));
 	script.now_s = 1000;
+	start_at((union pl_table_position){0});
 	stored_to(3);
 	read_feed(&l);
 	assert_int_equal(l.pos.sequence, 3);
@@ -317,15 +322,9 @@ static void test_a_table_made_anew_is_read_from_the_beginning(void **state)
 static void test_it_is_loading_until_it_is_where_it_was(void **state)
 {
 	(void)state;
-	memset(&l, 0, sizeof(l));
-	memset(&live, 0, sizeof(live));
-	l.live = &live;
-	l.dir_path = "store";
-	l.loading = true;
-	script.at = (union pl_table_position){
-		{.pos = {.sequence = 3, .as_of = 7}, .snapshot = 8 | PL_POSITION_AHEAD}};
 	script.growing = true;
-	resume(&l);
+	start_at((union pl_table_position){
+		{.pos = {.sequence = 3, .as_of = 7}, .snapshot = 8 | PL_POSITION_AHEAD}});
 	assert_int_equal(l.pos.sequence, 3);
 	assert_int_equal(l.ahead_to, 8);
 	assert_true(l.growing);
@@ -355,14 +354,8 @@ static void test_it_is_loading_until_it_is_where_it_was(void **state)
 static void test_what_went_back_is_not_told_by_the_next_process(void **state)
 {
 	(void)state;
-	memset(&l, 0, sizeof(l));
-	memset(&live, 0, sizeof(live));
-	l.live = &live;
-	l.dir_path = "store";
-	l.loading = true;
-	script.at = (union pl_table_position){
-		{.pos = {.sequence = 3}, .snapshot = 8 | PL_POSITION_AHEAD | PL_POSITION_BACK}};
-	resume(&l);
+	start_at((union pl_table_position){
+		{.pos = {.sequence = 3}, .snapshot = 8 | PL_POSITION_AHEAD | PL_POSITION_BACK}});
 	assert_int_equal(l.ahead_to, 8);
 	stored_to(9);
 	script.hole = 4;
@@ -399,16 +392,21 @@ static void test_half_a_snapshot_is_known_from_when_it_is_told(void **state)
 	assert_false(l.loading || l.behind);
 }
 
-/* An older snapshot does not take the place of one that is whole, and could not be put just now. */
-static void test_a_table_that_cannot_take_one_takes_no_older_one(void **state)
+/* Beyond a hole after segment 9. */
+static void two_snapshots_fail(enum pl_feed_error e)
 {
-	(void)state;
 	stored_to(9);
 	script.beyond = 30;
 	script.snapshot = 20;
 	script.older_snapshot = 15;
-	script.snapshots_are_bad = true;
-	script.snapshot_error = PL_FEED_APPLY;
+	script.snapshot_error = e;
+}
+
+/* An older snapshot does not take the place of one that is whole, and could not be put just now. */
+static void test_a_table_that_cannot_take_one_takes_no_older_one(void **state)
+{
+	(void)state;
+	two_snapshots_fail(PL_FEED_APPLY);
 	script.now_s += LOOK_EVERY_S;
 	read_feed(&l);
 	assert_int_equal(script.taken_cnt, 1);
@@ -431,11 +429,7 @@ static void test_workers_are_waited_for(void **state)
 static void test_bad_snapshots_are_left_alone(void **state)
 {
 	(void)state;
-	stored_to(9);
-	script.beyond = 30;
-	script.snapshot = 20;
-	script.older_snapshot = 15;
-	script.snapshots_are_bad = true;
+	two_snapshots_fail(PL_FEED_SIGNATURE);
 	for (uint32_t i = 0; i < 121; i++) {
 		script.now_s += LOOK_EVERY_S;
 		read_feed(&l);
@@ -449,7 +443,7 @@ static void test_bad_snapshots_are_left_alone(void **state)
 	assert_int_equal(script.taken_cnt, 1);
 	assert_int_equal(l.pos.sequence, 9);
 	/* Those who were tried and are good by now, after a while. */
-	script.snapshots_are_bad = false;
+	script.snapshot_error = PL_FEED_OK;
 	script.now_s += SNAPSHOT_RETRY_S;
 	read_feed(&l);
 	assert_int_equal(l.pos.sequence, 25);

@@ -20,6 +20,7 @@
 #define PL_LOADER_MISSING_MAX 2048u
 #include "../../app/passline/loader_apply.c"
 #include "../../app/passline/loader_grow.c"
+#include "../../app/passline/loader_position.c"
 
 #define STREAM   9u
 #define CAPACITY 1000u
@@ -103,7 +104,7 @@ static inline int tear_down(void **state)
 	return 0;
 }
 
-/** The next segment, as the loader's other file would hand it on, and into the model. */
+/** The next segment, as loader.c would hand it on, and into the model. */
 static inline void apply(struct pl_feed_record record)
 {
 	struct pl_feed_segment seg = {
