@@ -179,6 +179,13 @@ static uint32_t print_worries(const json_t *r)
 		       pl_cli_u64(r, "journal_lost"));
 		cnt++;
 	}
+	if (pl_cli_u64(r, "log_lost") != 0) {
+		printf("\n! stderr was not read %" PRIu64
+		       " time(s), and what was said then is lost\n    to do:       see to who "
+		       "reads it: systemd-journald, or the pipe it is started with\n",
+		       pl_cli_u64(r, "log_lost"));
+		cnt++;
+	}
 	return cnt;
 }
 

@@ -9,7 +9,7 @@
 
 #include "config.h"
 #include "ctl/pl_ctl.h"
-#include "ready.h"
+#include "say.h"
 #include "verify/pl_gateway.h"
 #include "verify/pl_view.h"
 

@@ -8,6 +8,7 @@
 
 #include "app.h"
 #include "ready.h"
+#include "say.h"
 
 /* Letters and signals wake control at once; all else can wait for a tick. On a small machine control
  * shares its core with others, and each tick costs them 20 to 40 us. */

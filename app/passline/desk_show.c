@@ -10,6 +10,7 @@
 #include "app.h"
 #include "desk.h"
 #include "desk_json.h"
+#include "say.h"
 
 #define GATEWAYS_AN_ANSWER     100u
 #define GATEWAYS_AN_ANSWER_MAX 1000u
@@ -151,6 +152,7 @@ int pl_desk_status(void *ctx, struct pl_ctl_call *call)
 	(void)json_object_set_new(r, "huge_pages", json_boolean(!app->no_huge));
 	(void)json_object_set_new(r, "journal_lost",
 				  pl_desk_number(pl_journal_lost(&app->journal)));
+	(void)json_object_set_new(r, "log_lost", pl_desk_number(pl_say_lost_cnt()));
 	(void)json_object_set_new(r, "control", desk_json(app));
 	return 0;
 }

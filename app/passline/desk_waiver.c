@@ -8,7 +8,7 @@
 #include "app.h"
 #include "desk.h"
 #include "desk_json.h"
-#include "ready.h"
+#include "say.h"
 
 /* From a handler to control's thread. */
 struct letter {

@@ -9,7 +9,7 @@
 
 #include <rte_lcore.h>
 
-#include "ready.h"
+#include "say.h"
 #include "wire/pl_wire.h"
 
 bool pl_intake_thread_flags(struct pl_intake_thread *t, struct pl_intake_status *out)

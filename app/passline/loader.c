@@ -9,7 +9,7 @@
 #include <rte_lcore.h>
 
 #include "loader_pvt.h"
-#include "ready.h"
+#include "say.h"
 
 /* How long a snapshot that was refused is left alone: looking at it again takes a second. */
 #define SNAPSHOT_RETRY_S 60u

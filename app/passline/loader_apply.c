@@ -3,7 +3,7 @@
 #include <time.h>
 
 #include "loader_pvt.h"
-#include "ready.h"
+#include "say.h"
 
 #define BLOCKED_WAIT_US  1000u
 #define BLOCKED_WAIT_MAX 1000u  /* a worker that passes no quiescent point in a second is stuck */

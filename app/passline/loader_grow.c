@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "loader_pvt.h"
-#include "ready.h"
+#include "say.h"
 
 #define TURN_GAP_MS 1u  /* between turns, for whoever shares the CPU */
 #define RETRY_S     60u /* after a refusal: hugepages may have been reserved */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "loader_pvt.h"
-#include "ready.h"
+#include "say.h"
 
 #define READ_AGAIN_S 60u
 #define ROOM_S       60u

@@ -15,6 +15,7 @@
 
 #include "app.h"
 #include "ready.h"
+#include "say.h"
 
 /* Signals are for control alone: blocked before any thread is made, so that all inherit it. */
 static void signals_block(void)
@@ -69,6 +70,10 @@ static int eal_start(struct pl_app *app, char *error, size_t error_size)
 			 "no free hugepages. Reserve some (echo 512 >/proc/sys/vm/nr_hugepages, "
 			 "mount -t hugetlbfs none /dev/hugepages), or run without them, slower: "
 			 "EAL options --no-huge -m 512");
+		return -ENOMEM;
+	}
+	if (pl_say_for_eal() != 0) {
+		snprintf(error, error_size, "no memory for the EAL's log");
 		return -ENOMEM;
 	}
 	if (rte_eal_init(app->args.eal_argc, app->args.eal_argv) < 0) {

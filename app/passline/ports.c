@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "app.h"
-#include "ready.h"
+#include "say.h"
 
 /* The device's own two addresses join those of the site. */
 static void nif_fill(struct pl_app_port *ap)

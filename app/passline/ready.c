@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <inttypes.h>
-#include <stdarg.h>
 
 #include <rte_lcore.h>
 #include <systemd/sd-daemon.h>
 
 #include "app.h"
 #include "ready.h"
-
-void pl_say(const char *format, ...)
-{
-	va_list ap;
-
-	flockfile(stderr); /* lines of threads do not mix */
-	fputs("passline: ", stderr);
-	va_start(ap, format);
-	vfprintf(stderr, format, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	funlockfile(stderr);
-}
+#include "say.h"
 
 void pl_ready_answering(const struct pl_app *app)
 {

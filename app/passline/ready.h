@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the appliance says to its operator: lines on stderr, and systemd. Control only. */
+/* How far the appliance is, for its operator and systemd. Control only. */
 #ifndef PL_READY_H
 #define PL_READY_H
 
 #include "base/pl_base.h"
-
-/** One line on stderr: "passline: ...". */
-void pl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 struct pl_app;
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "app.h"
-#include "ready.h"
+#include "say.h"
 
 /* The hash of a segment, from its own file, or from a snapshot that covers it.
  * @return -ENOENT: neither is there, or to be relied on. */

@@ -7,7 +7,7 @@
 #include <rte_malloc.h>
 
 #include "app.h"
-#include "ready.h"
+#include "say.h"
 
 /* A worker lcore that has no queue yet, on the port's node if there is one. */
 static unsigned int lcore_choose(const bool *taken, int numa_node)
