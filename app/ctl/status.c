@@ -131,6 +131,7 @@ static uint32_t print_worries(const json_t *r)
 	const json_t *table = json_object_get(r, "table"), *p;
 	uint64_t entries = pl_cli_u64(table, "entries"), capacity = pl_cli_u64(table, "capacity");
 	const json_t *traffic = json_object_get(r, "traffic");
+	const json_t *nonces = json_object_get(r, "nonces");
 	uint64_t rx = pl_cli_u64(traffic, "rx_pkts"), dropped = pl_cli_u64(traffic, "dropped");
 	uint32_t cnt = 0;
 	char text[32];
@@ -170,6 +171,13 @@ static uint32_t print_worries(const json_t *r)
 	if (pl_cli_u64(r, "gateways") == 0) {
 		printf("\n! no gateway has a key: nobody can ask\n    to do:       copy keys to "
 		       "gateway-dir, passlinectl reload\n");
+		cnt++;
+	}
+	if (*pl_cli_str(nonces, "refusal") != '\0') {
+		printf("\n! no more reply counters can be reserved: %s\n    to do:       mend the "
+		       "disk: after %s more answers a queue nobody gets one\n",
+		       pl_cli_str(nonces, "refusal"),
+		       pl_cli_count_text(pl_cli_u64(nonces, "left"), text));
 		cnt++;
 	}
 	if (pl_cli_u64(r, "journal_lost") != 0) {

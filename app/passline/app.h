@@ -9,7 +9,7 @@
 #include "intake.h"
 #include "journal.h"
 #include "loader.h"
-#include "nonce_store.h"
+#include "nonce_thread.h"
 #include "port/pl_port.h"
 #include "worker.h"
 
@@ -24,7 +24,6 @@ struct pl_app_port {
 /* What control remembers from tick to tick. */
 struct pl_control {
 	uint64_t tick;
-	uint64_t nonce_retry_tick; /* not to hammer a disk that fails */
 	enum pl_clock_trust trust;
 	uint32_t flags;        /* as last noted in the journal */
 	uint32_t feed_refused; /* as last noted in the journal */
@@ -35,7 +34,8 @@ struct pl_control {
 	bool serving; /* said to be ready */
 	bool draining;
 	bool stopping;
-	uint64_t drain_end_ms; /* monotonic */
+	uint64_t drain_end_ms;               /* monotonic */
+	char nonce_told[PL_NONCE_TEXT_SIZE]; /* what is wrong with them; "": nothing */
 };
 
 struct pl_app {
@@ -53,8 +53,7 @@ struct pl_app {
 	struct pl_view_box views;
 	struct pl_intake_thread intake;
 	struct pl_loader loader;
-	struct pl_nonce_store nonces PL_OWNED_BY(ctrl);
-	bool nonces_open;
+	struct pl_nonce_thread nonces;
 	bool loaded PL_OWNED_BY(ctrl); /* everything that was there when it started */
 	char intake_told[PL_INTAKE_TEXT_SIZE] PL_OWNED_BY(ctrl);
 	uint32_t port_cnt PL_FROZEN_AFTER(start);
@@ -132,6 +131,8 @@ void pl_app_counters(const struct pl_app *app, struct pl_counters *total);
 /** One gateway's; idx below gateway_cnt. @return how many workers limit it just now. */
 uint32_t pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
 				 struct pl_gateway_counters *total);
+/** The first reply counter that no worker has used. */
+uint64_t pl_app_nonce_next(const struct pl_app *app);
 /** As a worker finds them for each burst. as_of: unix s, 0 while loading. */
 uint32_t pl_app_flags(struct pl_app *app, uint64_t now_s, uint32_t *as_of);
 

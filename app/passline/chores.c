@@ -110,7 +110,7 @@ bool pl_worker_chores(struct pl_worker *w, uint64_t now_tsc)
 	 * taken after it, say that not all of it is. */
 	w->as_of = atomic_load_explicit(&live->as_of, memory_order_acquire);
 	w->flags = pl_live_flags(live);
-	/* relaxed: a number, on disk before control stored it; nothing else hangs on it. */
+	/* relaxed: a number, on disk before it was stored; nothing else hangs on it. */
 	pl_verify_nonce_limit_set(w->verify,
 				  atomic_load_explicit(&live->nonce_limit, memory_order_relaxed));
 	/* relaxed: as above. */

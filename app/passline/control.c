@@ -12,11 +12,10 @@
 
 /* Letters and signals wake control at once; all else can wait for a tick. On a small machine control
  * shares its core with others, and each tick costs them 20 to 40 us. */
-#define TICK_MS        40u
-#define LINK_TICKS     5u   /* between looks at the links */
-#define ZONE_TICKS     25u  /* between looks at the time zone */
-#define LOADING_TICKS  125u /* between signs of life to systemd while loading */
-#define NONCE_RETRY_MS 10000u
+#define TICK_MS       40u
+#define LINK_TICKS    5u   /* between looks at the links */
+#define ZONE_TICKS    25u  /* between looks at the time zone */
+#define LOADING_TICKS 125u /* between signs of life to systemd while loading */
 
 uint64_t pl_wall_ns(void)
 {
@@ -116,26 +115,16 @@ static void clock_tick(struct pl_app *app)
 /* Long before a worker runs out, so that a slow disk has most of a minute. */
 static void nonce_tick(struct pl_app *app)
 {
-	uint64_t used_to = 0;
-	char error[512];
+	char *told = app->control.nonce_told, text[sizeof(app->control.nonce_told)];
 
-	for (uint32_t i = 0; i < app->worker_cnt; i++) {
-		/* relaxed: see the store in pl_worker_chores(). */
-		uint64_t next = atomic_load_explicit(&app->workers[i]->pub_nonce_next,
-						     memory_order_relaxed);
-
-		used_to = next > used_to ? next : used_to;
-	}
-	if (used_to + PL_NONCE_RESERVE / 2 < app->nonces.limit ||
-	    app->control.tick < app->control.nonce_retry_tick)
+	pl_nonce_thread_ask(&app->nonces, pl_app_nonce_next(app));
+	pl_nonce_thread_text(&app->nonces, text, sizeof(text));
+	if (strcmp(text, told) == 0)
 		return;
-	if (pl_nonce_store_extend(&app->nonces, used_to, error, sizeof(error)) != 0) {
-		pl_say("%s", error);
-		app->control.nonce_retry_tick = app->control.tick + NONCE_RETRY_MS / TICK_MS;
-		return;
-	}
-	/* relaxed: the number is all that matters, and it is on disk. */
-	atomic_store_explicit(&app->live.nonce_limit, app->nonces.limit, memory_order_relaxed);
+	memcpy(told, text, sizeof(text));
+	pl_say("%s", text[0] != '\0' ? text : "reply counters can be reserved again");
+	pl_journal_write(&app->journal, "appliance", "nonces", text[0] != '\0' ? "failed" : "done",
+			 "%s", text[0] != '\0' ? text : "they can be reserved again");
 }
 
 /* A link that comes up has neighbours who do not know us, or know another in our place. */

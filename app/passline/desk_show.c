@@ -77,6 +77,16 @@ static json_t *ports_json(struct pl_app *app)
 	return list;
 }
 
+static json_t *nonces_json(struct pl_app *app)
+{
+	char text[PL_NONCE_TEXT_SIZE];
+
+	pl_nonce_thread_text(&app->nonces, text, sizeof(text));
+	return json_pack("{s:o, s:o}", "left",
+			 pl_desk_number(pl_nonce_thread_left(&app->nonces, pl_app_nonce_next(app))),
+			 "refusal", text[0] != '\0' ? pl_ctl_text(text) : json_null());
+}
+
 static json_t *desk_json(struct pl_app *app)
 {
 	struct pl_ctl_stats s;
@@ -150,6 +160,7 @@ int pl_desk_status(void *ctx, struct pl_ctl_call *call)
 	(void)json_object_set_new(r, "engines",
 				  json_string(pl_verify_engines(app->workers[0]->verify)));
 	(void)json_object_set_new(r, "huge_pages", json_boolean(!app->no_huge));
+	(void)json_object_set_new(r, "nonces", nonces_json(app));
 	(void)json_object_set_new(r, "journal_lost",
 				  pl_desk_number(pl_journal_lost(&app->journal)));
 	(void)json_object_set_new(r, "log_lost", pl_desk_number(pl_say_lost_cnt()));

@@ -35,6 +35,20 @@ uint32_t pl_app_gateway_counters(const struct pl_app *app, uint32_t idx,
 	return limited_cnt;
 }
 
+uint64_t pl_app_nonce_next(const struct pl_app *app)
+{
+	uint64_t used_to = 0;
+
+	for (uint32_t i = 0; i < app->worker_cnt; i++) {
+		/* relaxed: see the store in pl_worker_chores(). */
+		uint64_t next = atomic_load_explicit(&app->workers[i]->pub_nonce_next,
+						     memory_order_relaxed);
+
+		used_to = next > used_to ? next : used_to;
+	}
+	return used_to;
+}
+
 uint32_t pl_app_flags(struct pl_app *app, uint64_t now_s, uint32_t *as_of)
 {
 	uint32_t flags = pl_live_flags(&app->live), age_s_max;

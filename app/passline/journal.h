@@ -60,7 +60,8 @@ void pl_journal_close(struct pl_journal *j);
  * Note one thing. Never fails and never waits for the disk.
  *
  * @param who     "signal HUP", "uid 0 pid 4711", "appliance".
- * @param what    one word: start, stop, reload, policy, keys, waiver, drain, feed, table, state.
+ * @param what    one word: start, stop, reload, policy, keys, waiver, drain, feed, table, nonces,
+ *                state.
  * @param result  one word: done, refused, failed, changed.
  * @param format  what else there is to say, never a secret.
  * Thread: any. A journal that is not open notes nothing.

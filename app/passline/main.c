@@ -111,17 +111,15 @@ static int build(struct pl_app *app, char *error, size_t error_size)
 	int ret;
 
 	app->start_wall_s = pl_wall_ns() / 1000000000u;
-	ret = pl_nonce_store_open(&app->nonces, app->config.site.state_dir, pl_wall_ns(),
-				  &nonce_first, error, error_size);
+	ret = pl_nonce_thread_open(&app->nonces, app->config.site.state_dir, pl_wall_ns(),
+				   &app->live.nonce_limit, &nonce_first, error, error_size);
 	if (ret != 0)
 		return ret;
-	app->nonces_open = true;
 	ret = pl_journal_open(&app->journal, app->config.site.state_dir, pl_say, error, error_size);
 	if (ret != 0)
 		return ret;
 	pl_journal_write(&app->journal, "appliance", "start", "done", "version " PL_VERSION);
 	pl_waiver_load(app);
-	atomic_init(&app->live.nonce_limit, app->nonces.limit);
 	atomic_init(&app->policy_generation, 1);
 	/* Control's until all that was there is loaded, and the loader's from its start on. */
 	atomic_init(&app->live.flags, PL_FLAG_LOADING);
@@ -157,6 +155,7 @@ static void unbuild(struct pl_app *app)
 {
 	pl_telemetry_stop();
 	pl_desk_stop(app);
+	pl_nonce_thread_stop(&app->nonces);
 	pl_intake_thread_stop(&app->intake);
 	pl_loader_stop(&app->loader);
 	pl_intake_thread_close(&app->intake);
@@ -168,8 +167,7 @@ static void unbuild(struct pl_app *app)
 		pl_table_close(app->table);
 	if (app->clock != NULL)
 		pl_clock_destroy(app->clock);
-	if (app->nonces_open)
-		pl_nonce_store_close(&app->nonces);
+	pl_nonce_thread_close(&app->nonces);
 	pl_config_free(&app->config);
 	pl_journal_write(&app->journal, "appliance", "stop", "done", "all is closed");
 	pl_journal_close(&app->journal);
@@ -181,7 +179,8 @@ static int serve(struct pl_app *app, char *error, size_t error_size)
 
 	if (build(app, error, error_size) != 0)
 		goto out;
-	if (pl_workers_launch(app, error, error_size) != 0)
+	if (pl_workers_launch(app, error, error_size) != 0 ||
+	    pl_nonce_thread_start(&app->nonces, error, error_size) != 0)
 		goto stop;
 	pl_ready_answering(app);
 	if (pl_loader_start(&app->loader, &app->config, app->intake.in, app->table,

@@ -32,7 +32,7 @@ struct pl_live {
 	_Atomic uint32_t feed_flags PL_SHARED(loader, worker);
 	_Atomic uint32_t intake_flags PL_SHARED(intake, worker);
 	_Atomic uint32_t as_of PL_SHARED(loader, worker); /* unix s */
-	_Atomic uint64_t nonce_limit PL_SHARED(ctrl, worker);
+	_Atomic uint64_t nonce_limit PL_SHARED(nonce, worker);
 	_Atomic uint32_t announce_generation PL_SHARED(ctrl, worker); /* a change: announce */
 	_Atomic bool stop PL_SHARED(ctrl, worker);
 };

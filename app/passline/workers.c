@@ -34,7 +34,8 @@ static int verify_create(struct pl_app *app, struct pl_worker *w, uint64_t nonce
 		.token_variant = app->args.token_variant,
 		.queue = w->idx,
 		.nonce_next = nonce_first,
-		.nonce_limit = app->nonces.limit,
+		/* relaxed: a number; the worker is not there yet. */
+		.nonce_limit = atomic_load_explicit(&app->live.nonce_limit, memory_order_relaxed),
 		.counters = &w->counters,
 		.tick_hz = rte_get_tsc_hz(),
 	};
