@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "base/pl_time.h"
 #include "bench_util.h"
 
 #define TRIES     256u /* 20 ms or so */
@@ -20,30 +21,22 @@ struct core {
 	double adds_per_cycle;
 };
 
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 /* Of registers: some cores do not execute additions of constants at all. */
 static double chain_ns(void)
 {
-	double start = now_ns();
+	double start = (double)pl_time_ns(CLOCK_MONOTONIC);
 
 	for (uint32_t i = 0; i < LOOPS; i++)
 		__asm__ volatile(FIVE(FIVE("add %%rbx, %%rax\n\tadd %%rbx, %%rax\n\t"))
 				 :
 				 :
 				 : "rax", "rbx");
-	return (now_ns() - start) / (LOOPS * CHAIN_CNT);
+	return ((double)pl_time_ns(CLOCK_MONOTONIC) - start) / (LOOPS * CHAIN_CNT);
 }
 
 static double wide_ns(void)
 {
-	double start = now_ns();
+	double start = (double)pl_time_ns(CLOCK_MONOTONIC);
 
 	for (uint32_t i = 0; i < LOOPS; i++)
 		__asm__ volatile(FIVE(FIVE("add %%rbx, %%rax\n\tadd %%rbx, %%rcx\n\t"
@@ -51,7 +44,7 @@ static double wide_ns(void)
 				 :
 				 :
 				 : "rax", "rbx", "rcx", "rdx", "rsi");
-	return (now_ns() - start) / (LOOPS * WIDE_CNT);
+	return ((double)pl_time_ns(CLOCK_MONOTONIC) - start) / (LOOPS * WIDE_CNT);
 }
 
 static void *core_run(void *arg)

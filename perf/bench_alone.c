@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pl_time.h"
 #include "bench_adds.h"
 #include "bench_util.h"
 
@@ -17,10 +18,7 @@
 
 static double now_s(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+	return (double)pl_time_ns(CLOCK_MONOTONIC) * 1e-9;
 }
 
 /* Which core has nobody else on it just now? */

@@ -15,6 +15,7 @@
 
 #include <sodium.h>
 
+#include "base/pl_time.h"
 #include "bench_util.h"
 #include "cert/pl_cert.h"
 #include "seal/pl_seal.h"
@@ -39,14 +40,6 @@ static void *must_alloc(size_t size)
 	if (p == NULL)
 		bench_die("memory", "no more to be had");
 	return p;
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 /* One row of the result: a variant's times, and libsodium's of the same rounds. */
@@ -98,7 +91,7 @@ static double time_tokens(struct tokens *t, pl_token_check_fn check, uint32_t ba
 	double start, ns;
 
 	memset(t->ok, 2, sizeof(t->ok));
-	start = now_ns();
+	start = (double)pl_time_ns(CLOCK_MONOTONIC_RAW);
 	for (uint32_t i = 0; i + batch <= TOKEN_CNT; i += batch) {
 		const struct pl_token_batch b = {
 			.cert_id = t->cert_id + i,
@@ -112,7 +105,7 @@ static double time_tokens(struct tokens *t, pl_token_check_fn check, uint32_t ba
 
 		check(&b, batch, t->ok + i);
 	}
-	ns = now_ns() - start;
+	ns = (double)pl_time_ns(CLOCK_MONOTONIC_RAW) - start;
 	if (memcmp(t->ok, t->want, TOKEN_CNT / batch * batch) != 0)
 		bench_die("token", "a variant is wrong about a token");
 	return ns / (TOKEN_CNT / batch * batch);
@@ -214,11 +207,11 @@ static void time_messages(struct messages *m, const struct options *o, uint32_t 
 
 		for (uint32_t j = i; j < i + BURST; j++)
 			memcpy(m->text[j], m->plain[j], size);
-		start = now_ns();
+		start = (double)pl_time_ns(CLOCK_MONOTONIC_RAW);
 		pl_seal_seal_burst(m->seal, m->ops + i, BURST);
-		sealed = now_ns();
+		sealed = (double)pl_time_ns(CLOCK_MONOTONIC_RAW);
 		ok_cnt = pl_seal_open_burst(m->seal, m->ops + i, BURST);
-		open_ns += now_ns() - sealed;
+		open_ns += (double)pl_time_ns(CLOCK_MONOTONIC_RAW) - sealed;
 		seal_ns += sealed - start;
 		if (ok_cnt != BURST)
 			bench_die("open", "a sealed message does not open");

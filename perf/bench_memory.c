@@ -5,6 +5,7 @@
  *
  *     bench_memory SIZE_MB HUGE_DIR|- READS
  */
+#include "base/pl_time.h"
 #include "bench_util.h"
 
 #include <time.h>
@@ -20,14 +21,6 @@ struct memory {
 	const char *pages;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Each line gets a value of its own, and so a page of its own. */
 static void fill(struct memory *m)
 {
@@ -39,20 +32,20 @@ static double chase_ns(const struct memory *m, uint64_t reads_cnt)
 {
 	uint64_t state = 1;
 	uint64_t at = 0;
-	uint64_t start = now_ns();
+	uint64_t start = pl_time_ns(CLOCK_MONOTONIC);
 
 	for (uint64_t i = 0; i < reads_cnt; i++) {
 		at = bench_below(m->words[at * 8] + bench_random(&state), m->lines_cnt);
 	}
 	USE(at);
-	return (double)(now_ns() - start) / (double)reads_cnt;
+	return (double)(pl_time_ns(CLOCK_MONOTONIC) - start) / (double)reads_cnt;
 }
 
 static double burst_ns(const struct memory *m, uint64_t reads_cnt)
 {
 	uint64_t state = 2;
 	uint64_t sum = 0;
-	uint64_t start = now_ns();
+	uint64_t start = pl_time_ns(CLOCK_MONOTONIC);
 
 	for (uint64_t i = 0; i < reads_cnt; i += BURST) {
 		const uint64_t *lines[BURST];
@@ -65,7 +58,7 @@ static double burst_ns(const struct memory *m, uint64_t reads_cnt)
 			sum += *lines[b];
 	}
 	USE(sum);
-	return (double)(now_ns() - start) / (double)reads_cnt;
+	return (double)(pl_time_ns(CLOCK_MONOTONIC) - start) / (double)reads_cnt;
 }
 
 int main(int argc, char **argv)

@@ -18,6 +18,7 @@
  * measurement waits, for a while, for a core that no other guest is on (bench_alone.h). Timed by the
  * thread's time on its core.
  */
+#include "base/pl_time.h"
 #include "bench_alone.h"
 #include "bench_util.h"
 
@@ -47,14 +48,6 @@ struct bench {
 static uint32_t below(struct bench *b, uint64_t bound)
 {
 	return (uint32_t)bench_below(bench_random(&b->rng), bound);
-}
-
-static double cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 /* relaxed, here and below: one thread */
@@ -89,11 +82,11 @@ static double reach_ns(struct bench *b, uint32_t cnt, bool apart)
 
 	for (uint32_t i = 0; i < cnt; i++)
 		at = word_get(&b->lines[at], 0);
-	start = cpu_ns();
+	start = (double)pl_time_ns(CLOCK_THREAD_CPUTIME_ID);
 	for (uint64_t i = 0; i < b->fetch_cnt; i++)
 		at = word_get(&b->lines[at], 0);
 	__asm__ volatile("" : : "r"(at));
-	return (cpu_ns() - start) / (double)b->fetch_cnt;
+	return ((double)pl_time_ns(CLOCK_THREAD_CPUTIME_ID) - start) / (double)b->fetch_cnt;
 }
 
 /* ---- fetch --------------------------------------------------------------------------------- */
@@ -103,7 +96,7 @@ enum second { SECOND_NONE, SECOND_SAME_PAGE, SECOND_ANYWHERE };
 static inline __attribute__((always_inline)) double fetch_loop(const struct bench *b, bool two)
 {
 	uint64_t sum = 0;
-	double start = cpu_ns();
+	double start = (double)pl_time_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	for (uint64_t i = 0; i < b->fetch_cnt; i++) {
 		pl_prefetch_far(&b->lines[b->at[i + AHEAD]]);
@@ -114,7 +107,7 @@ static inline __attribute__((always_inline)) double fetch_loop(const struct benc
 			sum += word_get(&b->lines[b->other[i]], 0);
 	}
 	__asm__ volatile("" : : "r"(sum));
-	return (cpu_ns() - start) / (double)b->fetch_cnt;
+	return ((double)pl_time_ns(CLOCK_THREAD_CPUTIME_ID) - start) / (double)b->fetch_cnt;
 }
 
 static double fetch_ns(struct bench *b, enum second second)
@@ -148,7 +141,7 @@ static inline __attribute__((always_inline)) double work_loop(const struct bench
 							      uint32_t group, bool swap)
 {
 	uint64_t sum = 0, sums[4] = {0}, fetch_cnt = b->fetch_cnt & ~(uint64_t)(group - 1);
-	double start = cpu_ns();
+	double start = (double)pl_time_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	for (uint64_t i = 0; i < fetch_cnt; i += group) {
 		for (uint32_t k = 0; k < group; k++)
@@ -166,7 +159,7 @@ static inline __attribute__((always_inline)) double work_loop(const struct bench
 		}
 	}
 	__asm__ volatile("" : : "r"(sum), "r"(sums[0]), "r"(sums[1]), "r"(sums[2]), "r"(sums[3]));
-	return (cpu_ns() - start) / (double)fetch_cnt;
+	return ((double)pl_time_ns(CLOCK_THREAD_CPUTIME_ID) - start) / (double)fetch_cnt;
 }
 
 /* Each a loop of its own, as the number of instructions in it is what is asked. */

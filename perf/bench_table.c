@@ -13,6 +13,7 @@
  * on; each figure is the median. One JSON object on stdout.
  * RIVALS: r for DPDK's rte_hash, l for liburcu's lfht, in bench_table_rivals.c; - for none.
  */
+#include "base/pl_time.h"
 #include "bench_table.h"
 
 #include <errno.h>
@@ -73,18 +74,12 @@ static struct bench b;
 
 uint64_t bench_table_now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return pl_time_ns(CLOCK_MONOTONIC);
 }
 
 uint64_t bench_table_cpu_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+	return pl_time_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 uint64_t bench_table_id(uint64_t idx)

@@ -16,6 +16,7 @@
 
 #include <sodium.h>
 
+#include "base/pl_time.h"
 #include "bench_util.h"
 #include "clock/pl_clock.h"
 #include "feed/pl_feed.h"
@@ -63,14 +64,6 @@ static void on_signal(int sig)
 	stop = 1;
 }
 
-static uint64_t wall_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void config_load(struct server *s, const char *path)
 {
 	static char error[PL_SITE_ERROR_SIZE + PL_POLICY_NOTES_SIZE];
@@ -87,7 +80,8 @@ static void config_load(struct server *s, const char *path)
 	pl_keys_token_words(tokens, s->token_keys.master0, s->token_keys.master1,
 			    s->token_keys.held);
 	pl_keys_free(tokens);
-	if (pl_clock_zone_get(s->site.time_zone, (int64_t)(wall_ns() / 1000000000u), &s->zone) != 0)
+	if (pl_clock_zone_get(s->site.time_zone,
+			      (int64_t)(pl_time_ns(CLOCK_REALTIME) / 1000000000u), &s->zone) != 0)
 		bench_die("time zone", s->site.time_zone);
 }
 
@@ -140,7 +134,7 @@ static void verify_make(struct server *s)
 {
 	struct pl_verify_conf conf = {.token_variant = -1,
 				      .queue = QUEUE,
-				      .nonce_next = wall_ns(),
+				      .nonce_next = pl_time_ns(CLOCK_REALTIME),
 				      .nonce_limit = UINT64_MAX,
 				      .table = s->reader,
 				      .counters = &s->counters};

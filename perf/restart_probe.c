@@ -16,6 +16,7 @@
 #include <sodium.h>
 
 #include "base/pl_date.h"
+#include "base/pl_time.h"
 #include "bench_util.h"
 #include "client/pl_client.h"
 #include "keys/pl_keys.h"
@@ -54,19 +55,11 @@ static void on_term(int sig)
 	ended = 1;
 }
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* The next certificate that the default rules let in; after the last one the first again, once its
  * next picture is no copy. */
 static bool next_cert(struct probe *p, struct pl_cert *out)
 {
-	uint64_t now_s = now_ns(CLOCK_MONOTONIC) / 1000000000u;
+	uint64_t now_s = pl_time_ns(CLOCK_MONOTONIC) / 1000000000u;
 
 	for (;;) {
 		if (p->at == p->conf.cert_cnt) {
@@ -93,7 +86,8 @@ static void ask(struct probe *p)
 	if (!next_cert(p, &cert))
 		return;
 	pl_token_cert_key(cert_key, p->master, cert.id, cert.generation);
-	pl_token_mint(&token, cert_key, cert.id, (uint32_t)(now_ns(CLOCK_REALTIME) / 1000000000u));
+	pl_token_mint(&token, cert_key, cert.id,
+		      (uint32_t)(pl_time_ns(CLOCK_REALTIME) / 1000000000u));
 	scan.cert_id = token.cert_id;
 	scan.shown_at = token.shown_at;
 	scan.scan_id = ++p->scan_id;
@@ -124,7 +118,7 @@ static void take(struct probe *p, int wait_ms)
 		if (verdict == p->last_verdict)
 			continue;
 		p->last_verdict = verdict;
-		printf("%llu %s %s\n", (unsigned long long)now_ns(CLOCK_MONOTONIC),
+		printf("%llu %s %s\n", (unsigned long long)pl_time_ns(CLOCK_MONOTONIC),
 		       group_names[group], pl_verdict_name((enum pl_verdict)verdict));
 		fflush(stdout);
 	}
@@ -228,14 +222,14 @@ int main(int argc, char **argv)
 	open_all(&p, argv[optind], to, state);
 	signal(SIGTERM, on_term);
 	signal(SIGINT, on_term);
-	next_ns = now_ns(CLOCK_MONOTONIC);
+	next_ns = pl_time_ns(CLOCK_MONOTONIC);
 	end_ns = next_ns + seconds * 1000000000u;
 	p.scan_id = (uint32_t)next_ns;
 	p.walk_from_s = next_ns / 1000000000u;
-	while (!ended && now_ns(CLOCK_MONOTONIC) < end_ns) {
-		if (now_ns(CLOCK_MONOTONIC) >= next_ns) {
+	while (!ended && pl_time_ns(CLOCK_MONOTONIC) < end_ns) {
+		if (pl_time_ns(CLOCK_MONOTONIC) >= next_ns) {
 			ask(&p);
-			next_ns = now_ns(CLOCK_MONOTONIC) + every_ms * 1000000u;
+			next_ns = pl_time_ns(CLOCK_MONOTONIC) + every_ms * 1000000u;
 		}
 		take(&p, 1);
 		/* With nothing out the poll does not wait. */

@@ -16,6 +16,7 @@
 
 #include <sodium.h>
 
+#include "base/pl_time.h"
 #include "bench_util.h"
 #include "feed/pl_feed.h"
 #include "intake/pl_push.h"
@@ -48,14 +49,6 @@ struct surge {
 static uint64_t cert_id(uint64_t number)
 {
 	return pl_mix64(number + 0x5u * 0x1000000000000ull) | 1;
-}
-
-static uint64_t clock_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 static void transfer(int fd, void *data, size_t size, bool out)
@@ -137,7 +130,7 @@ static void answer_read(struct surge *s, uint32_t idx)
 	transfer(s->fd, bytes, sizeof(bytes), false);
 	if (!pl_push_answer_read(bytes, &a) || a.outcome != PL_INTAKE_STORED)
 		bench_die("answer", pl_intake_outcome_name((enum pl_intake_outcome)a.outcome));
-	s->segments[idx].stored_ns = clock_ns(CLOCK_REALTIME);
+	s->segments[idx].stored_ns = pl_time_ns(CLOCK_REALTIME);
 }
 
 static void sleep_until(uint64_t monotonic_ns)
@@ -151,7 +144,7 @@ static void sleep_until(uint64_t monotonic_ns)
 /* The next interval of the clock that is ours begins. @return when, in monotonic time. */
 static uint64_t wait_for_phase(const struct surge *s)
 {
-	uint64_t wall_ns = clock_ns(CLOCK_REALTIME), start_ns = clock_ns(CLOCK_MONOTONIC);
+	uint64_t wall_ns = pl_time_ns(CLOCK_REALTIME), start_ns = pl_time_ns(CLOCK_MONOTONIC);
 
 	if (s->every_ns != 0) {
 		uint64_t next = wall_ns / s->every_ns + 1;
@@ -174,7 +167,7 @@ static uint64_t after(const struct surge *s, uint64_t start_ns, double pushing_n
 /* Seconds of pushing since then: the inverse of after(). */
 static double pushing_s(const struct surge *s, uint64_t start_ns)
 {
-	uint64_t ns = clock_ns(CLOCK_MONOTONIC) - start_ns, turns, rest;
+	uint64_t ns = pl_time_ns(CLOCK_MONOTONIC) - start_ns, turns, rest;
 
 	if (s->every_ns == 0)
 		return (double)ns / 1e9;
@@ -199,7 +192,7 @@ static void push_all(struct surge *s, uint64_t start_ns)
 			sleep_until(after(s, start_ns, pushing_ns));
 		}
 		pl_push_frame_write(frame, (uint32_t)s->segments[i].size);
-		s->segments[i].sent_ns = clock_ns(CLOCK_REALTIME);
+		s->segments[i].sent_ns = pl_time_ns(CLOCK_REALTIME);
 		transfer(s->fd, frame, sizeof(frame), true);
 		transfer(s->fd, s->segments[i].data, s->segments[i].size, true);
 		while (i + 1 - answered >= (s->rate > 0 ? 1 : WINDOW))
@@ -243,7 +236,7 @@ static void tell(const struct surge *s, double seconds, double begin_s)
 	       "\"certs_per_s\": %.1f, "
 	       "\"stored_ms_p50\": %.3f, \"stored_ms_p99\": %.3f}\n",
 	       s->cert_cnt, s->segment_cnt, outside_cnt(s), begin_s,
-	       (double)clock_ns(CLOCK_REALTIME) / 1e9, seconds, (double)s->cert_cnt / seconds,
+	       (double)pl_time_ns(CLOCK_REALTIME) / 1e9, seconds, (double)s->cert_cnt / seconds,
 	       (double)took[s->segment_cnt / 2] / 1e6,
 	       (double)took[(uint64_t)s->segment_cnt * 99 / 100] / 1e6);
 	free(took);
@@ -354,7 +347,7 @@ int main(int argc, char **argv)
 	while (s.go_path != NULL && access(s.go_path, F_OK) != 0)
 		(void)usleep(1000);
 	start_ns = wait_for_phase(&s);
-	begin_s = (double)clock_ns(CLOCK_REALTIME) / 1e9;
+	begin_s = (double)pl_time_ns(CLOCK_REALTIME) / 1e9;
 	push_all(&s, start_ns);
 	tell(&s, pushing_s(&s, start_ns), begin_s);
 	return 0;

@@ -10,6 +10,7 @@
 #include <x86intrin.h>
 
 #include "base/pl_base.h"
+#include "base/pl_time.h"
 
 struct load_clock {
 	uint64_t hz;
@@ -23,18 +24,10 @@ static inline uint64_t load_tsc(void)
 	return __rdtsc();
 }
 
-static inline uint64_t load_clock_read(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /** Take the wall clock's word again; every second or so. */
 static inline void load_clock_sync(struct load_clock *c)
 {
-	c->wall_ns0 = load_clock_read(CLOCK_REALTIME);
+	c->wall_ns0 = pl_time_ns(CLOCK_REALTIME);
 	c->tsc0 = load_tsc();
 }
 
@@ -42,11 +35,11 @@ static inline void load_clock_sync(struct load_clock *c)
 static inline void load_clock_start(struct load_clock *c)
 {
 	const struct timespec rest = {.tv_nsec = 50000000};
-	uint64_t ns0 = load_clock_read(CLOCK_MONOTONIC_RAW), tsc0 = load_tsc();
+	uint64_t ns0 = pl_time_ns(CLOCK_MONOTONIC_RAW), tsc0 = load_tsc();
 	uint64_t ns, tsc;
 
 	nanosleep(&rest, NULL);
-	ns = load_clock_read(CLOCK_MONOTONIC_RAW) - ns0;
+	ns = pl_time_ns(CLOCK_MONOTONIC_RAW) - ns0;
 	tsc = load_tsc() - tsc0;
 	c->ns_per_tsc = (double)ns / (double)tsc;
 	c->hz = (uint64_t)(1e9 / c->ns_per_tsc);

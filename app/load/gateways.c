@@ -59,7 +59,7 @@ static int add(struct gateways *g, const struct load_args *args, const struct pl
 		return -ENAMETOOLONG;
 	}
 	rc = pl_client_counter_open(&gw->counter, path, gw->id, gw->epoch, counters_each,
-				    load_clock_read(CLOCK_REALTIME), error, error_size);
+				    pl_time_ns(CLOCK_REALTIME), error, error_size);
 	if (rc != 0)
 		return rc;
 	while (g->by_id[slot] != 0)

@@ -73,7 +73,7 @@ static bool next_counter(struct pool *p, struct slot *s, uint32_t idx)
 		return true;
 	}
 	if (s->counter_limit == c->limit &&
-	    pl_client_counter_reserve(c, load_clock_read(CLOCK_REALTIME), NULL, 0) != 0)
+	    pl_client_counter_reserve(c, pl_time_ns(CLOCK_REALTIME), NULL, 0) != 0)
 		return false;
 	s->counter = ((c->next + p->cnt - 1) & ~(uint64_t)(p->cnt - 1)) + idx;
 	s->counter_limit = c->limit;
@@ -242,7 +242,7 @@ static int make_garbage(struct pool *p, uint64_t now_tsc, char *error, size_t er
 	randombytes_buf(key, sizeof(key));
 	rc = pl_seal_key_create(p->seal, key, &wrong.request_key);
 	if (rc == 0)
-		rc = pl_client_counter_reserve(&gw->counter, load_clock_read(CLOCK_REALTIME), error,
+		rc = pl_client_counter_reserve(&gw->counter, pl_time_ns(CLOCK_REALTIME), error,
 					       error_size);
 	if (rc != 0)
 		return rc;
@@ -290,7 +290,7 @@ static void *take_memory(size_t size)
 static void next_second(uint64_t wall_ns)
 {
 	const uint64_t second_ns = 1000000000u;
-	uint64_t now_ns = load_clock_read(CLOCK_REALTIME);
+	uint64_t now_ns = pl_time_ns(CLOCK_REALTIME);
 	uint64_t due_ns = (wall_ns / second_ns + 1) * second_ns + SECOND_MARGIN_NS;
 	struct timespec rest = {0};
 
@@ -303,7 +303,7 @@ static void next_second(uint64_t wall_ns)
 
 int pool_open(struct pool *p, const struct load_args *args, char *error, size_t error_size)
 {
-	uint64_t begin_ns = load_clock_read(CLOCK_REALTIME);
+	uint64_t begin_ns = pl_time_ns(CLOCK_REALTIME);
 	size_t places;
 	uint64_t now_tsc;
 	int rc;

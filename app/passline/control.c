@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <time.h>
 
+#include "base/pl_time.h"
 #include "app.h"
 #include "ready.h"
 #include "say.h"
@@ -19,18 +20,7 @@
 
 uint64_t pl_wall_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t monotonic_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
+	return pl_time_ns(CLOCK_REALTIME);
 }
 
 /* What the intake says of itself, and whether all that had arrived before the start is in the table:
@@ -347,7 +337,7 @@ void pl_control_drain(struct pl_app *app, const char *who, bool stop)
 	c->draining = true;
 	if (stop && !c->stopping) {
 		c->stopping = true;
-		c->drain_end_ms = monotonic_ms() + app->config.site.drain_ms;
+		c->drain_end_ms = pl_time_monotonic_ms() + app->config.site.drain_ms;
 	}
 	flags_publish(app);
 }
@@ -500,7 +490,7 @@ int pl_control_run(struct pl_app *app)
 		nonce_tick(app);
 		link_tick(app);
 		view_tick(app);
-		if (c->stopping && monotonic_ms() >= c->drain_end_ms)
+		if (c->stopping && pl_time_monotonic_ms() >= c->drain_end_ms)
 			return 0;
 	}
 }

@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <rte_lcore.h>
 
+#include "base/pl_time.h"
 #include "say.h"
 #include "wire/pl_wire.h"
 
@@ -95,14 +95,6 @@ bool pl_intake_thread_server(struct pl_intake_thread *t, struct pl_push_server_s
 	return t->server != NULL;
 }
 
-static uint64_t monotonic_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-}
-
 static void *intake_main(void *ctx)
 {
 	struct pl_intake_thread *t = ctx;
@@ -117,7 +109,7 @@ static void *intake_main(void *ctx)
 
 	/* relaxed: a flag to end soon; nothing is read under it. */
 	while (!atomic_load_explicit(&t->stop, memory_order_relaxed)) {
-		uint64_t now_ms = monotonic_ms(), wait_ms;
+		uint64_t now_ms = pl_time_monotonic_ms(), wait_ms;
 
 		/* Listing a directory is too much to do for each segment that comes another way. */
 		if (now_ms >= dir_due_ms || fds[1].revents & POLLIN)

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pl_time.h"
 #include "journal.h"
 
 #define NAME "journal.jsonl"
@@ -224,14 +225,12 @@ void pl_journal_close(struct pl_journal *j)
 
 bool pl_journal_sync(struct pl_journal *j)
 {
-	struct timespec until;
+	const struct timespec until = pl_time_after_ms(PL_JOURNAL_SYNC_MS_MAX);
 	uint64_t want;
 	int rc = 0;
 
 	if (!j->running)
 		return false;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PL_JOURNAL_SYNC_MS_MAX / 1000;
 	pthread_mutex_lock(&j->lock);
 	want = j->added;
 	while (j->settled < want && rc == 0)

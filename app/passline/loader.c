@@ -3,11 +3,11 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <rte_lcore.h>
 
+#include "base/pl_time.h"
 #include "loader_pvt.h"
 #include "say.h"
 
@@ -46,10 +46,7 @@ static void tell_full(struct pl_loader *l)
 
 uint64_t pl_loader_now_s(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec;
+	return pl_time_monotonic_ms() / 1000;
 }
 
 void pl_loader_flags_publish(struct pl_loader *l)

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pl_time.h"
 #include "loader_pvt.h"
 #include "say.h"
 
@@ -42,14 +43,6 @@ static bool may_try(struct pl_loader *l, bool *asked)
 	/* relaxed: a hint; nothing is read under it. */
 	*asked = atomic_exchange_explicit(&l->grow_asked, false, memory_order_relaxed);
 	return *asked || l->grow_s == 0 || pl_loader_now_s() >= l->grow_s + RETRY_S;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 static void growing_to(struct pl_loader *l, uint64_t capacity)
@@ -107,14 +100,14 @@ static void grown(struct pl_loader *l)
 /* @return whether to come again soon. */
 static bool turn(struct pl_loader *l)
 {
-	uint64_t end_ns = now_ns() + PL_LOADER_TURN_NS;
+	uint64_t end_ns = pl_time_ns(CLOCK_MONOTONIC) + PL_LOADER_TURN_NS;
 	struct pl_table_stats stats;
 	char why[192];
 	int ret;
 
 	do
 		ret = pl_table_grow_step(l->table, PL_LOADER_GROW_SLOTS);
-	while (ret == 1 && now_ns() < end_ns && !pl_loader_stopping(l));
+	while (ret == 1 && pl_time_ns(CLOCK_MONOTONIC) < end_ns && !pl_loader_stopping(l));
 	if (ret == 1)
 		return true;
 	if (ret == 0) {

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/pl_time.h"
+
 struct pl_letter {
 	pl_mailbox_fn fn;
 	void *arg;
@@ -72,27 +74,15 @@ void pl_mailbox_empty(struct pl_mailbox *m, void *ctx)
 	pthread_mutex_unlock(&m->lock);
 }
 
-static void until_make(struct timespec *until, uint32_t wait_ms)
-{
-	clock_gettime(CLOCK_MONOTONIC, until);
-	until->tv_sec += wait_ms / 1000;
-	until->tv_nsec += (long)(wait_ms % 1000) * 1000000;
-	if (until->tv_nsec >= 1000000000) {
-		until->tv_nsec -= 1000000000;
-		until->tv_sec++;
-	}
-}
-
 int pl_mailbox_ask(struct pl_mailbox *m, pl_mailbox_fn fn, void *arg, char *error,
 		   size_t error_size)
 {
 	struct pl_letter letter = {
 		.fn = fn, .arg = arg, .error = error, .error_size = error_size, .state = WAITS};
 	struct pl_letter **end;
-	struct timespec until;
+	const struct timespec until = pl_time_after_ms(m->wait_ms);
 	int rc = 0;
 
-	until_make(&until, m->wait_ms);
 	pthread_mutex_lock(&m->lock);
 	for (end = &m->first; *end != NULL; end = &(*end)->next)
 		continue;

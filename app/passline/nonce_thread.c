@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <time.h>
 
+#include "base/pl_time.h"
 #include "nonce_thread.h"
 
 /* Tests have other ones. */
@@ -9,14 +9,6 @@
 #define PL_NONCE_RETRY_MS 10000u /* not to hammer a disk that fails */
 #define PL_NONCE_SLOW_MS  5000u  /* from here on a write is told of */
 #endif
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-}
 
 int pl_nonce_thread_open(struct pl_nonce_thread *t, const char *state_dir, uint64_t wall_ns,
 			 _Atomic uint64_t *limit, uint64_t *first, char *error, size_t error_size)
@@ -46,7 +38,7 @@ static void reserve(struct pl_nonce_thread *t)
 	char error[PL_NONCE_TEXT_SIZE] = "";
 	int ret;
 
-	t->begun_ms = now_ms();
+	t->begun_ms = pl_time_monotonic_ms();
 	pthread_mutex_unlock(&t->lock);
 	ret = pl_nonce_store_extend(&t->store, used_to, error, sizeof(error));
 	if (ret == 0)
@@ -61,14 +53,9 @@ static void reserve(struct pl_nonce_thread *t)
 
 static void wait_to_retry(struct pl_nonce_thread *t)
 {
-	struct timespec until;
+	const struct timespec until = pl_time_after_ms(PL_NONCE_RETRY_MS);
 	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PL_NONCE_RETRY_MS / 1000;
-	until.tv_nsec += PL_NONCE_RETRY_MS % 1000 * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	while (!t->stop && rc == 0)
 		rc = pthread_cond_timedwait(&t->wake, &t->lock, &until);
 }
@@ -129,7 +116,7 @@ void pl_nonce_thread_ask(struct pl_nonce_thread *t, uint64_t used_to)
 void pl_nonce_thread_text(struct pl_nonce_thread *t, char *text, size_t text_size)
 {
 	pthread_mutex_lock(&t->lock);
-	if (t->begun_ms != 0 && now_ms() >= t->begun_ms + PL_NONCE_SLOW_MS)
+	if (t->begun_ms != 0 && pl_time_monotonic_ms() >= t->begun_ms + PL_NONCE_SLOW_MS)
 		snprintf(text, text_size,
 			 "%s: its disk has not answered for more than %u s: the next reply "
 			 "counters wait to be reserved there",

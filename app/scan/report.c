@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <time.h>
 
+#include "base/pl_time.h"
 #include "cert/pl_cert.h"
 #include "scan.h"
 
@@ -31,10 +32,7 @@ static const char *utc(uint32_t at_s, char text[32])
 
 static int64_t clock_apart_ms(const struct pl_client_result *r)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)r->now_ms - ((int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000);
+	return (int64_t)r->now_ms - (int64_t)(pl_time_ns(CLOCK_REALTIME) / 1000000u);
 }
 
 static int exit_code(const struct pl_client_result *r)

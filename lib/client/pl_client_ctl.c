@@ -7,29 +7,22 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pl_time.h"
 #include "client/pl_client.h"
 #include "client/pl_client_pvt.h"
 
 #define DEADLINE_MS_MAX 600000u
 
-static uint64_t clock_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	PL_CHECK(clock_gettime(id, &ts) == 0);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static uint64_t system_monotonic_ns(void *ctx)
 {
 	(void)ctx;
-	return clock_ns(CLOCK_MONOTONIC);
+	return pl_time_ns(CLOCK_MONOTONIC);
 }
 
 static uint64_t system_wall_ns(void *ctx)
 {
 	(void)ctx;
-	return clock_ns(CLOCK_REALTIME);
+	return pl_time_ns(CLOCK_REALTIME);
 }
 
 void pl_client_conf_default(struct pl_client_conf *conf)

@@ -4,20 +4,12 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/pl_time.h"
 #include "pl_ctl_pvt.h"
 
 #define READ_SIZE 65536u /* bytes at a time, so that one client's flood leaves others their turn */
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000u + (uint64_t)ts.tv_nsec / 1000000u;
-}
 
 static void stat_add(struct pl_ctl_server *s, uint64_t *field)
 {
@@ -65,7 +57,7 @@ static void refuse(struct pl_ctl_conn *c, int rc, const char *error)
 	pthread_mutex_unlock(&s->lock);
 	c->closing = true;
 	c->state = PL_CTL_WRITE;
-	c->deadline_ms = now_ms() + s->conf.write_ms;
+	c->deadline_ms = pl_time_monotonic_ms() + s->conf.write_ms;
 }
 
 static const struct pl_ctl_command *command_find(const struct pl_ctl_server *s, const char *name)
@@ -160,7 +152,7 @@ static bool line_take(struct pl_ctl_conn *c)
 		request_run(c);
 	} else {
 		c->state = PL_CTL_READ_PAYLOAD;
-		c->deadline_ms = now_ms() + c->server->conf.payload_ms;
+		c->deadline_ms = pl_time_monotonic_ms() + c->server->conf.payload_ms;
 	}
 	return true;
 }
@@ -221,7 +213,7 @@ static bool conn_write(struct pl_ctl_conn *c)
 	/* The next request, which may be here already. */
 	request_drop(c);
 	c->state = PL_CTL_READ_LINE;
-	c->since_ms = now_ms();
+	c->since_ms = pl_time_monotonic_ms();
 	c->deadline_ms = c->since_ms + s->conf.line_ms;
 	(void)line_take(c);
 	return true;
@@ -246,7 +238,7 @@ static struct pl_ctl_conn *conn_make(struct pl_ctl_server *s, int fd)
 	c->server = s;
 	c->peer = (struct pl_ctl_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
 	c->state = PL_CTL_READ_LINE;
-	c->since_ms = now_ms();
+	c->since_ms = pl_time_monotonic_ms();
 	c->deadline_ms = c->since_ms + s->conf.line_ms;
 	atomic_init(&c->cancelled, false);
 	return c;
@@ -309,7 +301,7 @@ static void conn_done(struct pl_ctl_conn *c)
 	if (!done)
 		return;
 	c->state = PL_CTL_WRITE;
-	c->deadline_ms = now_ms() + c->server->conf.write_ms;
+	c->deadline_ms = pl_time_monotonic_ms() + c->server->conf.write_ms;
 }
 
 /* @return false: it is over, and nobody works for it. */
@@ -360,7 +352,7 @@ static short events_of(struct pl_ctl_conn *c)
 /* How long poll() may sleep: to the next deadline. */
 static int wait_ms(const struct pl_ctl_server *s)
 {
-	uint64_t at_ms = now_ms(), next_ms = UINT64_MAX;
+	uint64_t at_ms = pl_time_monotonic_ms(), next_ms = UINT64_MAX;
 
 	for (uint32_t i = 0; i < s->conn_cnt; i++)
 		if (s->conns[i]->deadline_ms < next_ms)
@@ -399,7 +391,7 @@ static void *server_main(void *arg)
 		(void)poll(fds, cnt + 2, wait_ms(s));
 		if (fds[0].revents & POLLIN)
 			(void)!read(s->wake_fd, &woken, sizeof(woken));
-		at_ms = now_ms();
+		at_ms = pl_time_monotonic_ms();
 		/* From the end: removing one moves the last, which had its turn, to its place. */
 		for (uint32_t i = cnt; i-- > 0;)
 			if (!conn_step(s->conns[i], fds[i + 2].revents, at_ms))

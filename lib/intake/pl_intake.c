@@ -5,6 +5,7 @@
 
 #include <sodium.h>
 
+#include "base/pl_time.h"
 #include "intake/pl_intake_pvt.h"
 
 /* What a segment costs beside its records: a signature's check, three fsyncs. So that a flood of
@@ -15,10 +16,7 @@
 
 uint64_t pl_intake_now_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return pl_time_ns(CLOCK_MONOTONIC);
 }
 
 /* Under rate_lock. */

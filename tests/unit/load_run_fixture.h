@@ -160,7 +160,7 @@ static uint32_t fake_rx(struct load_io *io, struct io_rx *pkts, uint32_t cnt)
 	}
 	if (f->echo)
 		return n;
-	f->now.wall_ms = load_clock_read(CLOCK_REALTIME) / 1000000;
+	f->now.wall_ms = pl_time_ns(CLOCK_REALTIME) / 1000000;
 	f->now.today = pl_clock_day(f->now.wall_ms, &f->zone);
 	pl_verify_burst(f->verify, &f->view, &f->now, items, n);
 	for (uint32_t i = 0; i < n; i++)

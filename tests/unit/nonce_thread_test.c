@@ -149,7 +149,7 @@ static void test_a_disk_that_hangs_holds_up_nobody(void **state)
 /* It is tried again by itself, and not all the time. */
 static void test_a_disk_that_fails_is_tried_again(void **state)
 {
-	uint64_t used_to = fx.first + HALF, begun_ms = now_ms(), tries_max;
+	uint64_t used_to = fx.first + HALF, begun_ms = pl_time_monotonic_ms(), tries_max;
 	uint32_t before = atomic_load(&fx.fsync_cnt);
 
 	(void)state;
@@ -158,7 +158,7 @@ static void test_a_disk_that_fails_is_tried_again(void **state)
 	assert_non_null(strstr(text_when(true), "cannot be written"));
 	for (uint32_t i = 0; i < 100; i++, nap())
 		pl_nonce_thread_ask(&fx.t, used_to + 5);
-	tries_max = (now_ms() - begun_ms) / PL_NONCE_RETRY_MS + 1;
+	tries_max = (pl_time_monotonic_ms() - begun_ms) / PL_NONCE_RETRY_MS + 1;
 	assert_in_range(atomic_load(&fx.fsync_cnt) - before, 2, tries_max);
 	assert_int_equal(atomic_load(&fx.limit), fx.first + PL_NONCE_RESERVE);
 	atomic_store(&fx.fails, false);
