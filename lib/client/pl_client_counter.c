@@ -6,10 +6,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
-#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/pl_fail.h"
 
 #define COUNTER_MAGIC "PLCTR1\r\n"
 
@@ -24,19 +25,6 @@ struct counter_file {
 	uint64_t check;
 };
 static_assert(sizeof(struct counter_file) == PL_CLIENT_COUNTER_FILE_SIZE, "file layout");
-
-__attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_t error_size,
-						      const char *format, ...)
-{
-	va_list args;
-
-	if (error != NULL && error_size > 0) {
-		va_start(args, format);
-		vsnprintf(error, error_size, format, args);
-		va_end(args);
-	}
-	return rc;
-}
 
 /* Against a torn or foreign file, not against an enemy. */
 static uint64_t file_check(const struct counter_file *f)
@@ -112,23 +100,25 @@ static int read_next(struct pl_client_counter *c, uint64_t *next, bool *is_new, 
 	ssize_t got = pread(c->fd, &f, sizeof(f), 0);
 
 	if (got < 0)
-		return fail(-errno, error, error_size, "%s: cannot be read: %s", c->path,
-			    strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: cannot be read: %s", c->path,
+			       strerror(errno));
 	*next = 0;
 	*is_new = got == 0;
 	if (got == 0)
 		return 0;
 	if ((size_t)got != sizeof(f) || memcmp(f.magic, COUNTER_MAGIC, sizeof(f.magic)) != 0 ||
 	    f.check != file_check(&f))
-		return fail(-EBADMSG, error, error_size,
-			    "%s: not a counter state file, or damaged; if the wall clock is right, "
-			    "remove it to start again from the clock",
-			    c->path);
+		return pl_fail(
+			-EBADMSG, error, error_size,
+			"%s: not a counter state file, or damaged; if the wall clock is right, "
+			"remove it to start again from the clock",
+			c->path);
 	if (f.gateway_id != c->gateway_id || f.key_epoch != c->key_epoch)
-		return fail(-EINVAL, error, error_size,
-			    "%s: belongs to gateway %" PRIu32 " epoch %u, not to gateway %" PRIu32
-			    " epoch %u; give each key a state file of its own",
-			    c->path, f.gateway_id, f.key_epoch, c->gateway_id, c->key_epoch);
+		return pl_fail(-EINVAL, error, error_size,
+			       "%s: belongs to gateway %" PRIu32
+			       " epoch %u, not to gateway %" PRIu32
+			       " epoch %u; give each key a state file of its own",
+			       c->path, f.gateway_id, f.key_epoch, c->gateway_id, c->key_epoch);
 	*next = f.next;
 	return 0;
 }
@@ -155,10 +145,10 @@ static int write_next(struct pl_client_counter *c, uint64_t next, bool is_new, c
 	else if (is_new)
 		rc = sync_dir_of(c->path);
 	if (rc != 0)
-		return fail(rc, error, error_size,
-			    "%s: cannot be written to disk: %s; without it a counter could be "
-			    "used twice, so nothing is sent",
-			    c->path, strerror(-rc));
+		return pl_fail(rc, error, error_size,
+			       "%s: cannot be written to disk: %s; without it a counter could be "
+			       "used twice, so nothing is sent",
+			       c->path, strerror(-rc));
 	return 0;
 }
 
@@ -170,16 +160,16 @@ int pl_client_counter_reserve(struct pl_client_counter *c, uint64_t wall_ns, cha
 	int rc = open_locked(c);
 
 	if (rc != 0)
-		return fail(rc, error, error_size, "%s: cannot be opened and locked: %s%s", c->path,
-			    strerror(-rc), rc == -ENOENT ? "; make its directory" : "");
+		return pl_fail(rc, error, error_size, "%s: cannot be opened and locked: %s%s",
+			       c->path, strerror(-rc), rc == -ENOENT ? "; make its directory" : "");
 	rc = read_next(c, &first, &is_new, error, error_size);
 	if (rc == 0) {
 		if (first < wall_ns)
 			first = wall_ns;
 		if (first > UINT64_MAX - c->block_cnt)
-			rc = fail(-EOVERFLOW, error, error_size,
-				  "%s: counters of this key are used up; use a new key epoch",
-				  c->path);
+			rc = pl_fail(-EOVERFLOW, error, error_size,
+				     "%s: counters of this key are used up; use a new key epoch",
+				     c->path);
 		else
 			rc = write_next(c, first + c->block_cnt, is_new, error, error_size);
 	}
@@ -204,11 +194,11 @@ int pl_client_counter_open(struct pl_client_counter *c, const char *path, uint32
 		.block_cnt = block_cnt,
 	};
 	if (block_cnt == 0 || block_cnt > (1ull << 40))
-		return fail(-EINVAL, error, error_size,
-			    "counter block of %" PRIu64 ": must be 1 .. 2^40", block_cnt);
+		return pl_fail(-EINVAL, error, error_size,
+			       "counter block of %" PRIu64 ": must be 1 .. 2^40", block_cnt);
 	c->path = strdup(path);
 	if (c->path == NULL)
-		return fail(-ENOMEM, error, error_size, "out of memory");
+		return pl_fail(-ENOMEM, error, error_size, "out of memory");
 	rc = pl_client_counter_reserve(c, wall_ns, error, error_size);
 	if (rc != 0)
 		pl_client_counter_close(c);

@@ -128,8 +128,6 @@ struct pl_feed_store {
 	uint8_t *buffer;
 };
 
-__attribute__((format(printf, 4, 5))) int pl_feed_store_fail(int rc, char *error, size_t error_size,
-							     const char *format, ...);
 void pl_feed_store_refuse(struct pl_feed_report *report, const char *name, enum pl_feed_error e,
 			  const char *particulars);
 /**

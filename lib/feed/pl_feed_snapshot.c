@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pl_fail.h"
 #include "feed/pl_feed_pvt.h"
 
 #define BAD_SUFFIX ".bad"
@@ -284,21 +285,20 @@ int pl_feed_store_set_aside(struct pl_feed_store *s, const char *name, char *err
 	PL_CHECK(s->write);
 	if (pl_feed_name_sequence(name) == 0 &&
 	    !pl_feed_chunk_name_parse(name, &sequence, &chunk_idx))
-		return pl_feed_store_fail(-EINVAL, error, error_size, "%s: not a segment's name",
-					  name);
+		return pl_fail(-EINVAL, error, error_size, "%s: not a segment's name", name);
 	if (s->broken)
-		return pl_feed_store_fail(-EIO, error, error_size,
-					  "the feed directory is not written to after a failed "
-					  "fsync: check the disk, then start again");
+		return pl_fail(-EIO, error, error_size,
+			       "the feed directory is not written to after a failed "
+			       "fsync: check the disk, then start again");
 	snprintf(bad, sizeof(bad), "%s" BAD_SUFFIX, name);
 	if (renameat(s->dir_fd, name, s->dir_fd, bad) != 0)
-		return pl_feed_store_fail(-errno, error, error_size, "%s: cannot rename to %s: %s",
-					  name, bad, strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: cannot rename to %s: %s", name, bad,
+			       strerror(errno));
 	if (fsync(s->dir_fd) == 0)
 		return 0;
 	s->broken = true;
-	return pl_feed_store_fail(-EIO, error, error_size, "fsync of the feed directory failed: %s",
-				  strerror(errno));
+	return pl_fail(-EIO, error, error_size, "fsync of the feed directory failed: %s",
+		       strerror(errno));
 }
 
 /* ---- pruning ---- */
@@ -359,10 +359,9 @@ int pl_feed_store_snapshot_drop(struct pl_feed_store *s, uint64_t sequence, uint
 	rc = pl_feed_store_each(s, drop_name, &d);
 	if (rc == 0)
 		return 0;
-	return pl_feed_store_fail(rc, error, error_size,
-				  "chunks of the snapshot of segment %" PRIu64
-				  ": cannot delete: %s",
-				  sequence, strerror(-rc));
+	return pl_fail(rc, error, error_size,
+		       "chunks of the snapshot of segment %" PRIu64 ": cannot delete: %s", sequence,
+		       strerror(-rc));
 }
 
 /** Chunks of older snapshots go at once, for there order does not matter; the tail is noted. */
@@ -422,17 +421,16 @@ int pl_feed_store_prune(struct pl_feed_store *s, const struct pl_feed_snapshot *
 	PL_CHECK(s->write);
 	rc = look_at(s, p.below, &now);
 	if (rc != 0 || memcmp(&now.covers, &snapshot->covers, sizeof(now.covers)) != 0)
-		return pl_feed_store_fail(rc != 0 ? rc : -ENOENT, error, error_size,
-					  "the snapshot of segment %" PRIu64
-					  " is not complete: nothing was deleted",
-					  p.below);
+		return pl_fail(rc != 0 ? rc : -ENOENT, error, error_size,
+			       "the snapshot of segment %" PRIu64
+			       " is not complete: nothing was deleted",
+			       p.below);
 	rc = pl_feed_store_each(s, prune_name, &p);
 	if (rc == 0)
 		rc = delete_tail(&p);
 	free(p.sequences);
 	if (rc != 0)
-		return pl_feed_store_fail(rc, error, error_size, "%s: cannot delete: %s",
-					  p.name[0] != '\0' ? p.name : "old segments",
-					  strerror(-rc));
+		return pl_fail(rc, error, error_size, "%s: cannot delete: %s",
+			       p.name[0] != '\0' ? p.name : "old segments", strerror(-rc));
 	return 0;
 }

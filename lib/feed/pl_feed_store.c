@@ -6,27 +6,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pl_fail.h"
 #include "feed/pl_feed_pvt.h"
 
 /* The longest of them. */
 #define TEMP_NAME_SIZE (PL_FEED_CHUNK_NAME_SIZE + 5u)
-
-#define fail pl_feed_store_fail
-
-int pl_feed_store_fail(int rc, char *error, size_t error_size, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
-	return rc;
-}
 
 int pl_feed_store_open(const struct pl_feed_store_conf *conf, struct pl_feed_store **out,
 		       char *error, size_t error_size)
@@ -35,25 +23,26 @@ int pl_feed_store_open(const struct pl_feed_store_conf *conf, struct pl_feed_sto
 	int rc;
 
 	if (s == NULL)
-		return fail(-ENOMEM, error, error_size, "%s: out of memory", conf->dir_path);
+		return pl_fail(-ENOMEM, error, error_size, "%s: out of memory", conf->dir_path);
 	s->write = conf->write;
 	memcpy(s->pubkey, conf->pubkey, sizeof(s->pubkey));
 	s->dir_fd = open(conf->dir_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dir_fd < 0) {
-		rc = fail(-errno, error, error_size, "%s: %s%s", conf->dir_path, strerror(errno),
-			  errno == ENOENT ? ": create the feed directory first" : "");
+		rc = pl_fail(-errno, error, error_size, "%s: %s%s", conf->dir_path, strerror(errno),
+			     errno == ENOENT ? ": create the feed directory first" : "");
 		goto err_free;
 	}
 	/* On the directory itself: a lock file could be deleted under its holder. */
 	if (conf->write && flock(s->dir_fd, LOCK_EX | LOCK_NB) != 0) {
-		rc = fail(-errno, error, error_size, "%s: %s", conf->dir_path,
-			  errno == EWOULDBLOCK ? "another process is writing to this feed directory"
-					       : strerror(errno));
+		rc = pl_fail(-errno, error, error_size, "%s: %s", conf->dir_path,
+			     errno == EWOULDBLOCK
+				     ? "another process is writing to this feed directory"
+				     : strerror(errno));
 		goto err_close;
 	}
 	s->buffer = aligned_alloc(PL_CACHE_LINE, PL_FEED_BUFFER_SIZE);
 	if (s->buffer == NULL) {
-		rc = fail(-ENOMEM, error, error_size, "%s: out of memory", conf->dir_path);
+		rc = pl_fail(-ENOMEM, error, error_size, "%s: out of memory", conf->dir_path);
 		goto err_close;
 	}
 	*out = s;
@@ -278,18 +267,19 @@ static int put_temp(struct pl_feed_store *s, const char *name, const uint8_t *da
 		openat(s->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 
 	if (fd < 0)
-		return fail(-errno, error, error_size, "%s: cannot create: %s", name,
-			    strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: cannot create: %s", name,
+			       strerror(errno));
 	rc = write_all(fd, data, size);
 	if (rc != 0)
-		rc = fail(rc, error, error_size, "%s: cannot write: %s", name, strerror(-rc));
+		rc = pl_fail(rc, error, error_size, "%s: cannot write: %s", name, strerror(-rc));
 	else if (fsync(fd) != 0)
-		rc = fail(-EIO, error, error_size, "%s: fsync failed: %s", name, strerror(errno));
+		rc = pl_fail(-EIO, error, error_size, "%s: fsync failed: %s", name,
+			     strerror(errno));
 	/* close() can report a write that failed, but fsync() has reported it before. */
 	close(fd);
 	if (rc == 0 && fsync(s->dir_fd) != 0)
-		rc = fail(-EIO, error, error_size, "fsync of the feed directory failed: %s",
-			  strerror(errno));
+		rc = pl_fail(-EIO, error, error_size, "fsync of the feed directory failed: %s",
+			     strerror(errno));
 	if (rc != 0) /* if this fails too, settle looks at what is left */
 		(void)unlinkat(s->dir_fd, name, 0);
 	return rc;
@@ -302,11 +292,11 @@ static int put_rename(struct pl_feed_store *s, const char *temp, const char *nam
 	/* The lock keeps other writers out, so what was not there before the write is not there
 	 * now: rename() replaces nothing. */
 	if (renameat(s->dir_fd, temp, s->dir_fd, name) != 0)
-		return fail(-EIO, error, error_size, "%s: cannot rename to %s: %s", temp, name,
-			    strerror(errno));
+		return pl_fail(-EIO, error, error_size, "%s: cannot rename to %s: %s", temp, name,
+			       strerror(errno));
 	if (fsync(s->dir_fd) != 0)
-		return fail(-EIO, error, error_size, "fsync of the feed directory failed: %s",
-			    strerror(errno));
+		return pl_fail(-EIO, error, error_size, "fsync of the feed directory failed: %s",
+			       strerror(errno));
 	return 0;
 }
 
@@ -320,9 +310,10 @@ int pl_feed_store_put(struct pl_feed_store *s, const uint8_t *data, size_t size,
 
 	PL_CHECK(s->write && size >= PL_FEED_SEGMENT_SIZE(0) && size <= PL_FEED_SEGMENT_SIZE_MAX);
 	if (s->broken)
-		return fail(-EIO, error, error_size,
-			    "the feed directory is not written to after a failed fsync: check the "
-			    "disk, then start again");
+		return pl_fail(
+			-EIO, error, error_size,
+			"the feed directory is not written to after a failed fsync: check the "
+			"disk, then start again");
 	memcpy(&h, data, sizeof(h));
 	if (h.kind == PL_FEED_SNAPSHOT)
 		pl_feed_chunk_name(h.sequence, h.chunk_idx, name);
@@ -330,7 +321,7 @@ int pl_feed_store_put(struct pl_feed_store *s, const uint8_t *data, size_t size,
 		pl_feed_name(h.sequence, name);
 	temp_name(name, TEMP_PUT, temp);
 	if (fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return fail(-EEXIST, error, error_size, "%s: is there already", name);
+		return pl_fail(-EEXIST, error, error_size, "%s: is there already", name);
 	rc = put_temp(s, temp, data, size, error, error_size);
 	if (rc == 0)
 		rc = put_rename(s, temp, name, error, error_size);
@@ -380,13 +371,13 @@ int pl_feed_store_settle(struct pl_feed_store *s, const struct pl_feed_pos *pos,
 	temp_name(name, TEMP_SETTLE, copy);
 	rc = delete_temps(s, left);
 	if (rc != 0)
-		return fail(rc, error, error_size, "cannot delete old temporary files: %s",
-			    strerror(-rc));
+		return pl_fail(rc, error, error_size, "cannot delete old temporary files: %s",
+			       strerror(-rc));
 	e = pl_feed_store_load(s, left, &size, &err, &particulars);
 	if (e == PL_FEED_IO && err == ENOENT)
 		return 0;
 	if (e == PL_FEED_IO)
-		return fail(-EIO, error, error_size, "%s: %s", left, particulars);
+		return pl_fail(-EIO, error, error_size, "%s: %s", left, particulars);
 	if (e == PL_FEED_OK && pl_feed_check(s->buffer, size, s->pubkey, pos, &seg) == PL_FEED_OK) {
 		/* A copy of what was checked, not the file as found: whether its bytes are on
 		 * disk is not known, and after a failed fsync a second one proves nothing. It is
@@ -400,7 +391,7 @@ int pl_feed_store_settle(struct pl_feed_store *s, const struct pl_feed_pos *pos,
 		*adopted = true;
 	}
 	if (unlinkat(s->dir_fd, left, 0) != 0)
-		return fail(-errno, error, error_size, "%s: cannot delete: %s", left,
-			    strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: cannot delete: %s", left,
+			       strerror(errno));
 	return 0;
 }

@@ -3,9 +3,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 
 #include <sodium.h>
+
+#include "base/pl_fail.h"
 
 static const struct {
 	const char *word;
@@ -51,17 +52,6 @@ struct cursor {
 	const char *at;
 	size_t size;
 };
-
-__attribute__((format(printf, 3, 4))) static int refuse(char *error, size_t error_size,
-							const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error, error_size, format, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 /* Cut the next field off: up to a space, or all that is left. */
 static struct cursor take_field(struct cursor *c)
@@ -115,24 +105,26 @@ static int parse_ids(struct cursor *c, struct pl_key *k, char *error, size_t err
 
 	if (k->kind == PL_KEY_GATEWAY) {
 		if (!field_number(take_field(c), UINT32_MAX, &v))
-			return refuse(error, error_size, "gateway id must be 0 .. %" PRIu32,
-				      UINT32_MAX);
+			return pl_fail(-EINVAL, error, error_size,
+				       "gateway id must be 0 .. %" PRIu32, UINT32_MAX);
 		k->gateway_id = (uint32_t)v;
 	}
 	if (k->kind == PL_KEY_GATEWAY || k->kind == PL_KEY_TOKEN) {
 		uint32_t max = k->kind == PL_KEY_TOKEN ? PL_KEYS_TOKEN_EPOCHS - 1 : UINT8_MAX;
 
 		if (!field_number(take_field(c), max, &v))
-			return refuse(error, error_size, "epoch must be 0 .. %" PRIu32, max);
+			return pl_fail(-EINVAL, error, error_size, "epoch must be 0 .. %" PRIu32,
+				       max);
 		k->epoch = (uint8_t)v;
 		return 0;
 	}
 	if (!field_hex(take_field(c), id_be, sizeof(id_be)))
-		return refuse(error, error_size, "%s id must be 16 hexadecimal digits", id_name);
+		return pl_fail(-EINVAL, error, error_size, "%s id must be 16 hexadecimal digits",
+			       id_name);
 	for (size_t i = 0; i < sizeof(id_be); i++)
 		*id = *id << 8 | id_be[i];
 	if (*id == 0)
-		return refuse(error, error_size, "%s id must not be 0", id_name);
+		return pl_fail(-EINVAL, error, error_size, "%s id must not be 0", id_name);
 	return 0;
 }
 
@@ -140,7 +132,8 @@ static int parse_ids(struct cursor *c, struct pl_key *k, char *error, size_t err
 static int check_key(const struct pl_key *k, char *error, size_t error_size)
 {
 	if (sodium_is_zero(k->bytes, pl_keys_size(k->kind)))
-		return refuse(error, error_size, "the key is all zeros: generate a real one");
+		return pl_fail(-EINVAL, error, error_size,
+			       "the key is all zeros: generate a real one");
 
 	if (k->kind == PL_KEY_AUTHORITY_SECRET) {
 		uint8_t pk[crypto_sign_PUBLICKEYBYTES];
@@ -151,14 +144,14 @@ static int check_key(const struct pl_key *k, char *error, size_t error_size)
 		differ = sodium_memcmp(sk, k->bytes, sizeof(sk));
 		sodium_memzero(sk, sizeof(sk));
 		if (differ != 0)
-			return refuse(error, error_size,
-				      "the two halves of the secret do not belong together: the "
-				      "file is damaged, restore it from its backup");
+			return pl_fail(-EINVAL, error, error_size,
+				       "the two halves of the secret do not belong together: the "
+				       "file is damaged, restore it from its backup");
 	}
 	if (k->kind == PL_KEY_AUTHORITY_PUBLIC && crypto_core_ed25519_is_valid_point(k->bytes) != 1)
-		return refuse(error, error_size,
-			      "not an Ed25519 public key: the file is damaged, get it again from "
-			      "the authority");
+		return pl_fail(-EINVAL, error, error_size,
+			       "not an Ed25519 public key: the file is damaged, get it again from "
+			       "the authority");
 	return 0;
 }
 
@@ -173,15 +166,17 @@ static int parse_line(struct cursor c, enum pl_key_kind want, struct pl_key *k, 
 		if (field_is(word, pl_keys_word(kind)))
 			k->kind = (uint8_t)kind;
 	if (k->kind == PL_KEY_NONE)
-		return refuse(error, error_size,
-			      "not a key file: it must begin with \"%s 1 \" or another kind's word",
-			      pl_keys_word(want != PL_KEY_NONE ? want : PL_KEY_GATEWAY));
+		return pl_fail(
+			-EINVAL, error, error_size,
+			"not a key file: it must begin with \"%s 1 \" or another kind's word",
+			pl_keys_word(want != PL_KEY_NONE ? want : PL_KEY_GATEWAY));
 	if (want != PL_KEY_NONE && k->kind != want)
-		return refuse(error, error_size, "holds a \"%s\", but a \"%s\" is needed here",
-			      pl_keys_word(k->kind), pl_keys_word(want));
+		return pl_fail(-EINVAL, error, error_size,
+			       "holds a \"%s\", but a \"%s\" is needed here", pl_keys_word(k->kind),
+			       pl_keys_word(want));
 	if (!field_is(take_field(&c), "1"))
-		return refuse(error, error_size,
-			      "key file version is not 1, the only one that this program reads");
+		return pl_fail(-EINVAL, error, error_size,
+			       "key file version is not 1, the only one that this program reads");
 	rc = parse_ids(&c, k, error, error_size);
 	if (rc != 0)
 		return rc;
@@ -189,9 +184,9 @@ static int parse_line(struct cursor c, enum pl_key_kind want, struct pl_key *k, 
 	size = pl_keys_size(k->kind);
 	/* All that is left, not a field: anything behind the key is refused as well. */
 	if (!field_hex(c, k->bytes, size))
-		return refuse(error, error_size,
-			      "the key must be %" PRIu32 " hexadecimal digits and end the line",
-			      size * 2);
+		return pl_fail(-EINVAL, error, error_size,
+			       "the key must be %" PRIu32 " hexadecimal digits and end the line",
+			       size * 2);
 	return check_key(k, error, error_size);
 }
 
@@ -203,10 +198,10 @@ int pl_keys_parse(const char *text, size_t size, enum pl_key_kind want, struct p
 
 	memset(out, 0, sizeof(*out));
 	if (sodium_init() < 0)
-		return refuse(error, error_size, "libsodium cannot start");
+		return pl_fail(-EINVAL, error, error_size, "libsodium cannot start");
 	if (size > PL_KEYS_FILE_SIZE_MAX)
-		return refuse(error, error_size, "longer than %u bytes: not a key file",
-			      PL_KEYS_FILE_SIZE_MAX);
+		return pl_fail(-EINVAL, error, error_size, "longer than %u bytes: not a key file",
+			       PL_KEYS_FILE_SIZE_MAX);
 	if (c.size > 0 && c.at[c.size - 1] == '\n')
 		c.size--;
 	rc = parse_line(c, want, out, error, error_size);

@@ -6,24 +6,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <sodium.h>
 
+#include "base/pl_fail.h"
+
 #define TEMP_TRIES_MAX 16
-
-__attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_t error_size,
-						      const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error, error_size, format, ap);
-	va_end(ap);
-	return rc;
-}
 
 static bool kind_is_secret(enum pl_key_kind kind)
 {
@@ -47,9 +37,9 @@ static int check_owner(const char *path, const struct stat *st, char *error, siz
 	unsigned int me = geteuid();
 
 	if (!S_ISREG(st->st_mode))
-		return fail(-EINVAL, error, error_size, "%s: not a regular file", path);
+		return pl_fail(-EINVAL, error, error_size, "%s: not a regular file", path);
 	if (st->st_uid != 0 && st->st_uid != me)
-		return fail(
+		return pl_fail(
 			-EACCES, error, error_size,
 			"%s: belongs to user %u, who could change it: it must belong to root or "
 			"to user %u (chown %u %s)",
@@ -63,14 +53,14 @@ static int check_mode(const char *path, const struct stat *st, enum pl_key_kind 
 	unsigned int mode = st->st_mode & 07777;
 
 	if (kind_is_secret(kind) && (mode & 0077) != 0)
-		return fail(
+		return pl_fail(
 			-EACCES, error, error_size,
 			"%s: mode %04o lets others than its owner at a secret key: chmod 600 %s",
 			path, mode, path);
 	if ((mode & 0002) != 0)
-		return fail(-EACCES, error, error_size,
-			    "%s: mode %04o lets everybody change it: chmod 644 %s", path, mode,
-			    path);
+		return pl_fail(-EACCES, error, error_size,
+			       "%s: mode %04o lets everybody change it: chmod 644 %s", path, mode,
+			       path);
 	return 0;
 }
 
@@ -106,14 +96,14 @@ static int load_at(int dir_fd, const char *name, const char *path, enum pl_key_k
 	/* Non-blocking, or a FIFO would hold the start for ever. */
 	fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 && errno == ELOOP)
-		return fail(-ELOOP, error, error_size,
-			    "%s: is a symbolic link; name the key file itself", path);
+		return pl_fail(-ELOOP, error, error_size,
+			       "%s: is a symbolic link; name the key file itself", path);
 	if (fd < 0)
-		return fail(-errno, error, error_size, "%s: cannot open: %s", path,
-			    strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: cannot open: %s", path,
+			       strerror(errno));
 
 	if (fstat(fd, &st) != 0) {
-		rc = fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
+		rc = pl_fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
 		goto out_close;
 	}
 	rc = check_owner(path, &st, error, error_size);
@@ -125,13 +115,13 @@ static int load_at(int dir_fd, const char *name, const char *path, enum pl_key_k
 
 	size = read_up_to(fd, text, PL_KEYS_FILE_SIZE_MAX + 1);
 	if (size < 0) {
-		rc = fail((int)size, error, error_size, "%s: cannot read: %s", path,
-			  strerror((int)-size));
+		rc = pl_fail((int)size, error, error_size, "%s: cannot read: %s", path,
+			     strerror((int)-size));
 		goto out_close;
 	}
 	rc = pl_keys_parse(text, (size_t)size, want, out, reason, sizeof(reason));
 	if (rc != 0) {
-		fail(rc, error, error_size, "%s: %s", path, reason);
+		pl_fail(rc, error, error_size, "%s: %s", path, reason);
 		goto out_close;
 	}
 	rc = check_mode(path, &st, out->kind, error, error_size);
@@ -157,7 +147,7 @@ int pl_keys_load_file(const char *path, enum pl_key_kind want, struct pl_keys **
 
 	*out = NULL;
 	if (keys == NULL || text == NULL)
-		rc = fail(-ENOMEM, error, error_size, "%s: no memory for keys", path);
+		rc = pl_fail(-ENOMEM, error, error_size, "%s: no memory for keys", path);
 	else
 		rc = load_at(AT_FDCWD, path, path, want, text, &keys->key[0], error, error_size);
 	sodium_free(text);
@@ -210,7 +200,7 @@ static int check_twice(const char *path, const struct pl_keys *keys, struct dire
 	int rc = 0;
 
 	if (ids == NULL)
-		return fail(-ENOMEM, error, error_size, "%s: no memory", path);
+		return pl_fail(-ENOMEM, error, error_size, "%s: no memory", path);
 	for (uint32_t i = 0; i < keys->cnt; i++)
 		ids[i] = (struct identity){.id = key_identity(&keys->key[i]), .idx = i};
 	qsort(ids, keys->cnt, sizeof(*ids), by_identity);
@@ -220,16 +210,16 @@ static int check_twice(const char *path, const struct pl_keys *keys, struct dire
 		if (ids[i].id != ids[i - 1].id)
 			continue;
 		if (k->kind == PL_KEY_GATEWAY)
-			rc = fail(-EEXIST, error, error_size,
-				  "%s: %s and %s are both for gateway %" PRIu32
-				  ", epoch %u: remove one",
-				  path, names[ids[i - 1].idx]->d_name, names[ids[i].idx]->d_name,
-				  k->gateway_id, k->epoch);
+			rc = pl_fail(-EEXIST, error, error_size,
+				     "%s: %s and %s are both for gateway %" PRIu32
+				     ", epoch %u: remove one",
+				     path, names[ids[i - 1].idx]->d_name, names[ids[i].idx]->d_name,
+				     k->gateway_id, k->epoch);
 		else
-			rc = fail(-EEXIST, error, error_size,
-				  "%s: %s and %s are both for epoch %u: remove one", path,
-				  names[ids[i - 1].idx]->d_name, names[ids[i].idx]->d_name,
-				  k->epoch);
+			rc = pl_fail(-EEXIST, error, error_size,
+				     "%s: %s and %s are both for epoch %u: remove one", path,
+				     names[ids[i - 1].idx]->d_name, names[ids[i].idx]->d_name,
+				     k->epoch);
 	}
 	free(ids);
 	return rc;
@@ -243,8 +233,8 @@ static int load_names(int dir_fd, const char *path, struct dirent **names, uint3
 	int rc = 0;
 
 	if (keys == NULL || text == NULL)
-		rc = fail(-ENOMEM, error, error_size, "%s: no memory for %" PRIu32 " keys", path,
-			  name_cnt);
+		rc = pl_fail(-ENOMEM, error, error_size, "%s: no memory for %" PRIu32 " keys", path,
+			     name_cnt);
 	for (uint32_t i = 0; i < name_cnt && rc == 0; i++) {
 		char file_path[PATH_MAX];
 
@@ -273,20 +263,22 @@ int pl_keys_load_dir(const char *path, enum pl_key_kind want, struct pl_keys **o
 
 	*out = NULL;
 	if (want != PL_KEY_GATEWAY && want != PL_KEY_TOKEN)
-		return fail(-EINVAL, error, error_size,
-			    "%s: only gateway and token keys come by directory", path);
+		return pl_fail(-EINVAL, error, error_size,
+			       "%s: only gateway and token keys come by directory", path);
 	dir_fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
 	if (dir_fd < 0)
-		return fail(-errno, error, error_size,
-			    "%s: cannot open the key directory: %s: correct the path, or make it",
-			    path, strerror(errno));
+		return pl_fail(
+			-errno, error, error_size,
+			"%s: cannot open the key directory: %s: correct the path, or make it", path,
+			strerror(errno));
 	name_cnt = scandirat(dir_fd, ".", &names, is_key_name, by_name);
 	if (name_cnt < 0)
-		rc = fail(-errno, error, error_size, "%s: cannot list: %s", path, strerror(errno));
+		rc = pl_fail(-errno, error, error_size, "%s: cannot list: %s", path,
+			     strerror(errno));
 	else if ((uint32_t)name_cnt > PL_KEYS_DIR_CNT_MAX)
-		rc = fail(-E2BIG, error, error_size,
-			  "%s: %d key files, more than the limit of %u: move old epochs away", path,
-			  name_cnt, PL_KEYS_DIR_CNT_MAX);
+		rc = pl_fail(-E2BIG, error, error_size,
+			     "%s: %d key files, more than the limit of %u: move old epochs away",
+			     path, name_cnt, PL_KEYS_DIR_CNT_MAX);
 	else
 		rc = load_names(dir_fd, path, names, (uint32_t)name_cnt, want, out, error,
 				error_size);
@@ -370,21 +362,21 @@ int pl_keys_write_file(const char *path, const struct pl_key *key, bool replace,
 	int rc;
 
 	if (*name == '\0' || strlen(path) >= sizeof(dir))
-		return fail(-EINVAL, error, error_size, "%s: not a file name", path);
+		return pl_fail(-EINVAL, error, error_size, "%s: not a file name", path);
 	snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(name - path) : 1,
 		 slash != NULL ? path : ".");
 	dir_fd = open(dir, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
 	if (dir_fd < 0)
-		return fail(-errno, error, error_size, "%s: cannot open the directory: %s", dir,
-			    strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: cannot open the directory: %s", dir,
+			       strerror(errno));
 	text = text_create();
 	if (text == NULL) {
-		rc = fail(-ENOMEM, error, error_size, "%s: no memory", path);
+		rc = pl_fail(-ENOMEM, error, error_size, "%s: no memory", path);
 		goto out;
 	}
 	size = pl_keys_format(key, text);
 	if (size == 0) {
-		rc = fail(-EINVAL, error, error_size, "%s: key is out of range", path);
+		rc = pl_fail(-EINVAL, error, error_size, "%s: key is out of range", path);
 		goto out;
 	}
 	rc = write_temp(dir_fd, temp, kind_is_secret(key->kind) ? 0600 : 0644, text, size);
@@ -393,12 +385,12 @@ int pl_keys_write_file(const char *path, const struct pl_key *key, bool replace,
 	if (rc == 0 && fsync(dir_fd) != 0)
 		rc = -errno;
 	if (rc == -EEXIST)
-		fail(rc, error, error_size,
-		     "%s: exists already; a key that is in use must not be lost: choose another "
-		     "name or remove it first",
-		     path);
+		pl_fail(rc, error, error_size,
+			"%s: exists already; a key that is in use must not be lost: choose another "
+			"name or remove it first",
+			path);
 	else if (rc != 0)
-		fail(rc, error, error_size, "%s: cannot write: %s", path, strerror(-rc));
+		pl_fail(rc, error, error_size, "%s: cannot write: %s", path, strerror(-rc));
 out:
 	sodium_free(text);
 	close(dir_fd);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 #include <errno.h>
-#include <stdarg.h>
 
 #include "base/pl_date.h"
+#include "base/pl_fail.h"
 #include "population/pl_population.h"
 
 /* The national dose counts, as the file in the tree has them. */
@@ -50,17 +50,6 @@ struct pl_population {
 	uint16_t any_dose[QUANTILE_CNT];
 	uint16_t late_dose[QUANTILE_CNT];
 };
-
-__attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_t error_size,
-						      const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
-	return rc;
-}
 
 /** Doses by day, of a "date,cumulative_doses" file, up to enforcement day. */
 struct doses {
@@ -124,19 +113,20 @@ static int parse_doses(struct doses *d, const char *path, const char *text, size
 		else if (line_size != sizeof(header) - 1 || memcmp(text, header, line_size) != 0)
 			wrong = "expected the header \"date,cumulative_doses\"";
 		if (wrong != NULL)
-			return fail(-EINVAL, error, error_size, "%s:%u: %s", path, line_nr, wrong);
+			return pl_fail(-EINVAL, error, error_size, "%s:%u: %s", path, line_nr,
+				       wrong);
 		line_size += end != NULL;
 		text += line_size;
 		size -= line_size;
 	}
 	if (day == INT32_MIN || day < ENFORCEMENT_DAY || d->day_cnt <= BOOSTER_DAYS)
-		return fail(
+		return pl_fail(
 			-EINVAL, error, error_size,
 			"%s: expected a line for each day from 2021-10-11 or before to 2021-12-13",
 			path);
 	if (d->cumulative[d->day_cnt - 1] == d->cumulative[d->day_cnt - 1 - BOOSTER_DAYS])
-		return fail(-EINVAL, error, error_size,
-			    "%s: expected doses between 2021-10-12 and 2021-12-13", path);
+		return pl_fail(-EINVAL, error, error_size,
+			       "%s: expected doses between 2021-10-12 and 2021-12-13", path);
 	return 0;
 }
 
@@ -153,18 +143,18 @@ static int load_doses(struct doses *d, const char *path, char *error, size_t err
 				   error, error_size);
 	f = fopen(path, "re");
 	if (f == NULL)
-		return fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
 	text = malloc(CSV_SIZE_MAX + 1);
 	if (text == NULL) {
-		rc = fail(-ENOMEM, error, error_size, "%s: out of memory", path);
+		rc = pl_fail(-ENOMEM, error, error_size, "%s: out of memory", path);
 		goto out;
 	}
 	size = fread(text, 1, CSV_SIZE_MAX + 1, f);
 	if (ferror(f))
-		rc = fail(-EIO, error, error_size, "%s: cannot be read", path);
+		rc = pl_fail(-EIO, error, error_size, "%s: cannot be read", path);
 	else if (size > CSV_SIZE_MAX)
-		rc = fail(-EINVAL, error, error_size, "%s: longer than %u bytes", path,
-			  CSV_SIZE_MAX);
+		rc = pl_fail(-EINVAL, error, error_size, "%s: longer than %u bytes", path,
+			     CSV_SIZE_MAX);
 	else
 		rc = parse_doses(d, path, text, size, error, error_size);
 out:
@@ -199,18 +189,18 @@ int pl_population_create(const struct pl_population_conf *conf, struct pl_popula
 	int rc;
 
 	if (conf->cert_cnt == 0 || conf->cert_cnt > PL_POPULATION_CERTS_MAX)
-		return fail(-EINVAL, error, error_size, "a population has 1 to %llu certificates",
-			    PL_POPULATION_CERTS_MAX);
+		return pl_fail(-EINVAL, error, error_size,
+			       "a population has 1 to %llu certificates", PL_POPULATION_CERTS_MAX);
 	if (conf->as_of_day < AS_OF_DAY_MIN || conf->as_of_day > AS_OF_DAY_MAX)
-		return fail(-EINVAL, error, error_size,
-			    "a population's day is between 1983-09-10 and 2134-04-11");
+		return pl_fail(-EINVAL, error, error_size,
+			       "a population's day is between 1983-09-10 and 2134-04-11");
 	if (conf->key_epoch >= PL_CERT_KEY_EPOCH_CNT)
-		return fail(-EINVAL, error, error_size, "a key epoch is 0 to %u",
-			    PL_CERT_KEY_EPOCH_CNT - 1);
+		return pl_fail(-EINVAL, error, error_size, "a key epoch is 0 to %u",
+			       PL_CERT_KEY_EPOCH_CNT - 1);
 	p = calloc(1, sizeof(*p));
 	d = calloc(1, sizeof(*d));
 	if (p == NULL || d == NULL) {
-		rc = fail(-ENOMEM, error, error_size, "out of memory");
+		rc = pl_fail(-ENOMEM, error, error_size, "out of memory");
 		goto out;
 	}
 	rc = load_doses(d, conf->doses_csv_path, error, error_size);

@@ -4,9 +4,9 @@
 #include <limits.h>
 #include <png.h>
 #include <qrencode.h>
-#include <stdarg.h>
 #include <unistd.h>
 
+#include "base/pl_fail.h"
 #include "qr/pl_qr.h"
 
 static const char alphanumeric[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
@@ -51,17 +51,6 @@ static bool is_dark(const struct pl_qr *qr, uint32_t x, uint32_t y)
 	return mx < qr->side && my < qr->side && qr->modules[my * qr->side + mx] != 0;
 }
 
-__attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_t error_size,
-						      const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
-	return rc;
-}
-
 /** All pixels, one byte each. */
 static uint8_t *draw_pixels(const struct pl_qr *qr, uint32_t scale_px, uint32_t side_px)
 {
@@ -87,29 +76,29 @@ int pl_qr_write_png(const struct pl_qr *qr, const char *path, uint32_t scale_px,
 	FILE *f;
 
 	if (scale_px == 0 || scale_px > PL_QR_SCALE_PX_MAX)
-		return fail(-EINVAL, error, error_size, "a module has 1 to %u pixels",
-			    PL_QR_SCALE_PX_MAX);
+		return pl_fail(-EINVAL, error, error_size, "a module has 1 to %u pixels",
+			       PL_QR_SCALE_PX_MAX);
 	if (snprintf(temp, sizeof(temp), "%s.XXXXXX", path) >= (int)sizeof(temp))
-		return fail(-ENAMETOOLONG, error, error_size, "%s: name is too long", path);
+		return pl_fail(-ENAMETOOLONG, error, error_size, "%s: name is too long", path);
 	pixels = draw_pixels(qr, scale_px, side_px);
 	if (pixels == NULL)
-		return fail(-ENOMEM, error, error_size, "%s: out of memory", path);
+		return pl_fail(-ENOMEM, error, error_size, "%s: out of memory", path);
 	image.width = image.height = side_px;
 	/* mkstemp() makes it 0600: who can read a QR code can walk in with it. */
 	fd = mkstemp(temp);
 	f = fd < 0 ? NULL : fdopen(fd, "wb");
 	if (f == NULL) {
-		rc = fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
+		rc = pl_fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
 		if (fd >= 0)
 			close(fd);
 	} else {
 		if (png_image_write_to_stdio(&image, f, 0, pixels, 0, NULL) == 0)
-			rc = fail(-EIO, error, error_size, "%s: %s", path, image.message);
+			rc = pl_fail(-EIO, error, error_size, "%s: %s", path, image.message);
 		if (fclose(f) != 0 && rc == 0)
-			rc = fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
+			rc = pl_fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
 	}
 	if (rc == 0 && rename(temp, path) != 0)
-		rc = fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
+		rc = pl_fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
 	if (rc != 0 && fd >= 0)
 		(void)unlink(temp);
 	free(pixels);

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <unistd.h>
 
 #include "base/pl_date.h"
+#include "base/pl_fail.h"
 #include "registry/pl_cert_csv.h"
 
 #define READ_SIZE 65536u
@@ -47,17 +47,6 @@ struct span {
 	const char *at;
 	size_t size;
 };
-
-__attribute__((format(printf, 4, 5))) static int fail(int rc, char *error, size_t error_size,
-						      const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
-	return rc;
-}
 
 /** Someone else's bytes, made fit for a terminal. */
 static const char *show(struct span s, char text[SHOW_SIZE])
@@ -147,25 +136,25 @@ int pl_cert_csv_header(struct pl_cert_csv_layout *layout, const char *text, size
 		uint8_t c = 0;
 
 		if (!take_field(&rest, &field, &last))
-			return fail(-EINVAL, error, error_size, "header: quotes do not match");
+			return pl_fail(-EINVAL, error, error_size, "header: quotes do not match");
 		while (c < PL_CERT_CSV_COLUMN_CNT && !span_is(field, columns[c].name))
 			c++;
 		if (c == PL_CERT_CSV_COLUMN_CNT)
-			return fail(
+			return pl_fail(
 				-EINVAL, error, error_size,
 				"header: no column is called \"%s\"; expected " PL_CERT_CSV_HEADER,
 				show(field, shown));
 		if (there[c])
-			return fail(-EINVAL, error, error_size, "header: column %s is there twice",
-				    columns[c].name);
+			return pl_fail(-EINVAL, error, error_size,
+				       "header: column %s is there twice", columns[c].name);
 		there[c] = true;
 		layout->column[layout->column_cnt++] = c;
 	}
 	for (uint32_t c = 0; c < PL_CERT_CSV_COLUMN_CNT; c++)
 		if (!there[c] && columns[c].required && (c == COLUMN_ID || !layout->ids_only))
-			return fail(-EINVAL, error, error_size,
-				    "header: column %s is missing; expected " PL_CERT_CSV_HEADER,
-				    columns[c].name);
+			return pl_fail(-EINVAL, error, error_size,
+				       "header: column %s is missing; expected " PL_CERT_CSV_HEADER,
+				       columns[c].name);
 	return 0;
 }
 
@@ -238,29 +227,29 @@ int pl_cert_csv_line(const struct pl_cert_csv_layout *layout, const char *text, 
 	bool last = false;
 
 	if (size == 0)
-		return fail(-EINVAL, error, error_size, "expected %u fields, the line is empty",
-			    layout->column_cnt);
+		return pl_fail(-EINVAL, error, error_size, "expected %u fields, the line is empty",
+			       layout->column_cnt);
 	while (!last) {
 		struct span field;
 
 		if (!take_field(&rest, &field, &last))
-			return fail(-EINVAL, error, error_size, "field %u: quotes do not match",
-				    cnt + 1);
+			return pl_fail(-EINVAL, error, error_size, "field %u: quotes do not match",
+				       cnt + 1);
 		if (cnt < layout->column_cnt) {
 			uint8_t column = layout->column[cnt];
 
 			if (!(layout->ids_only && column != COLUMN_ID) &&
 			    !parse_field(column, field, &c))
-				return fail(-EINVAL, error, error_size,
-					    "field %s: expected %s, got \"%s\"",
-					    columns[column].name, columns[column].expected,
-					    show(field, shown));
+				return pl_fail(-EINVAL, error, error_size,
+					       "field %s: expected %s, got \"%s\"",
+					       columns[column].name, columns[column].expected,
+					       show(field, shown));
 		}
 		cnt++;
 	}
 	if (cnt != layout->column_cnt)
-		return fail(-EINVAL, error, error_size, "expected %u fields, got %u",
-			    layout->column_cnt, cnt);
+		return pl_fail(-EINVAL, error, error_size, "expected %u fields, got %u",
+			       layout->column_cnt, cnt);
 	*out = c;
 	return 0;
 }
@@ -339,23 +328,23 @@ int pl_cert_csv_open(const struct pl_cert_csv_conf *conf, struct pl_cert_csv **o
 	int rc;
 
 	if (csv == NULL)
-		return fail(-ENOMEM, error, error_size, "out of memory");
+		return pl_fail(-ENOMEM, error, error_size, "out of memory");
 	csv->name = standard_input ? "standard input" : conf->path;
 	csv->layout.key_epoch = conf->key_epoch;
 	csv->layout.ids_only = conf->ids_only;
 	csv->fd = standard_input ? STDIN_FILENO : open(conf->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (csv->fd < 0) {
-		rc = fail(-errno, error, error_size, "%s: %s", csv->name, strerror(errno));
+		rc = pl_fail(-errno, error, error_size, "%s: %s", csv->name, strerror(errno));
 		goto err;
 	}
 	rc = next_line(csv);
 	if (rc < 0) {
-		(void)fail(rc, error, error_size, "%s: %s", csv->name, strerror(-rc));
+		(void)pl_fail(rc, error, error_size, "%s: %s", csv->name, strerror(-rc));
 		goto err;
 	}
 	if (rc == 0 || csv->line_size > PL_CERT_CSV_LINE_SIZE_MAX) {
-		rc = fail(-EINVAL, error, error_size,
-			  "%s:1: expected the header " PL_CERT_CSV_HEADER, csv->name);
+		rc = pl_fail(-EINVAL, error, error_size,
+			     "%s:1: expected the header " PL_CERT_CSV_HEADER, csv->name);
 		goto err;
 	}
 	if (csv->line_size >= 3 && memcmp(csv->line, mark, 3) == 0)
@@ -364,7 +353,7 @@ int pl_cert_csv_open(const struct pl_cert_csv_conf *conf, struct pl_cert_csv **o
 	memcpy(csv->header, csv->line + skip, csv->header_size);
 	rc = pl_cert_csv_header(&csv->layout, csv->header, csv->header_size, why, sizeof(why));
 	if (rc != 0) {
-		(void)fail(rc, error, error_size, "%s:1: %s", csv->name, why);
+		(void)pl_fail(rc, error, error_size, "%s:1: %s", csv->name, why);
 		goto err;
 	}
 	*out = csv;
@@ -392,16 +381,16 @@ int pl_cert_csv_next(struct pl_cert_csv *csv, struct pl_cert *out, char *error, 
 	if (rc == 0)
 		return 0;
 	if (rc < 0)
-		return fail(rc, error, error_size, "%s: %s", csv->name, strerror(-rc));
+		return pl_fail(rc, error, error_size, "%s: %s", csv->name, strerror(-rc));
 	if (csv->line_size > PL_CERT_CSV_LINE_SIZE_MAX)
-		rc = fail(-EINVAL, why, sizeof(why), "expected a line of at most %u bytes",
-			  PL_CERT_CSV_LINE_SIZE_MAX);
+		rc = pl_fail(-EINVAL, why, sizeof(why), "expected a line of at most %u bytes",
+			     PL_CERT_CSV_LINE_SIZE_MAX);
 	else
 		rc = pl_cert_csv_line(&csv->layout, csv->line, csv->line_size, out, why,
 				      sizeof(why));
 	if (rc != 0)
-		return fail(rc, error, error_size, "%s:%" PRIu64 ": %s", csv->name, csv->line_nr,
-			    why);
+		return pl_fail(rc, error, error_size, "%s:%" PRIu64 ": %s", csv->name, csv->line_nr,
+			       why);
 	return 1;
 }
 

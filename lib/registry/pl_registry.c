@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "base/pl_fail.h"
 #include "registry/pl_registry_pvt.h"
 
 const struct pl_feed_pos *pl_registry_pos(const struct pl_registry *r)
@@ -45,8 +46,7 @@ int pl_registry_get(struct pl_registry *r, uint64_t id, struct pl_cert *out, uin
 	int rc = get_facts(r, id, &facts, sequence, error, error_size);
 
 	if (rc == -ENOENT)
-		return pl_registry_fail(rc, error, error_size,
-					"0x%016" PRIx64 ": no such certificate", id);
+		return pl_fail(rc, error, error_size, "0x%016" PRIx64 ": no such certificate", id);
 	if (rc == 0)
 		*out = pl_facts_unpack(id, facts);
 	return rc;
@@ -118,8 +118,7 @@ static int open_spool(struct pl_registry *r, char *error, size_t error_size)
 		(void)unlink(path);
 	r->spool = fd < 0 ? NULL : fdopen(fd, "w+");
 	if (r->spool == NULL) {
-		int rc = pl_registry_fail(-errno, error, error_size, "%s: %s", path,
-					  strerror(errno));
+		int rc = pl_fail(-errno, error, error_size, "%s: %s", path, strerror(errno));
 
 		if (fd >= 0)
 			close(fd);
@@ -134,8 +133,8 @@ int pl_registry_begin(struct pl_registry *r, char *error, size_t error_size)
 
 	PL_CHECK(r->store != NULL && !r->in_operation);
 	if (r->stale)
-		return pl_registry_fail(-EIO, error, error_size,
-					"the registry must be opened anew after a failure");
+		return pl_fail(-EIO, error, error_size,
+			       "the registry must be opened anew after a failure");
 	rc = open_spool(r, error, error_size);
 	if (rc != 0)
 		return rc;
@@ -187,8 +186,7 @@ static int spool_put(struct pl_registry *r, uint64_t id, uint32_t facts, char *e
 	struct pl_feed_record rec = {.cert_id = id, .facts = facts, .op = PL_FEED_PUT};
 
 	if (fwrite_unlocked(&rec, sizeof(rec), 1, r->spool) != 1)
-		return pl_registry_fail(-errno, error, error_size, "temporary file: %s",
-					strerror(errno));
+		return pl_fail(-errno, error, error_size, "temporary file: %s", strerror(errno));
 	r->spool_cnt++;
 	return 0;
 }
@@ -202,8 +200,8 @@ static uint64_t next_sequence(const struct pl_registry *r)
 static int check_cert(const struct pl_cert *c, uint32_t facts, char *error, size_t error_size)
 {
 	if (c->id == 0 || !pl_facts_valid(facts) || pl_cert_kind_name(c->kind) == NULL)
-		return pl_registry_fail(-EINVAL, error, error_size,
-					"0x%016" PRIx64 ": not a certificate", c->id);
+		return pl_fail(-EINVAL, error, error_size, "0x%016" PRIx64 ": not a certificate",
+			       c->id);
 	return 0;
 }
 
@@ -222,15 +220,15 @@ int pl_registry_put(struct pl_registry *r, const struct pl_cert *c, char *error,
 	if (rc == 0 && old == facts)
 		return 1;
 	if (rc == 0 && (old & PL_FACTS_REVOKED) != 0 && !c->revoked)
-		return pl_registry_fail(-EPERM, error, error_size,
-					"0x%016" PRIx64 ": is revoked, which is for good: issue a "
-					"certificate with another id",
-					c->id);
+		return pl_fail(-EPERM, error, error_size,
+			       "0x%016" PRIx64 ": is revoked, which is for good: issue a "
+			       "certificate with another id",
+			       c->id);
 	if (rc == 0 && c->generation < pl_facts_generation(old))
-		return pl_registry_fail(-EPERM, error, error_size,
-					"0x%016" PRIx64 ": generation would go back from %u to %u "
-					"and a lost wallet's codes hold again",
-					c->id, pl_facts_generation(old), c->generation);
+		return pl_fail(-EPERM, error, error_size,
+			       "0x%016" PRIx64 ": generation would go back from %u to %u "
+			       "and a lost wallet's codes hold again",
+			       c->id, pl_facts_generation(old), c->generation);
 	if (rc != 0 && rc != -ENOENT)
 		return rc;
 	rc = write_row(r, r->put, c->id, facts, next_sequence(r), &changed, error, error_size);
@@ -301,8 +299,8 @@ static int fill_writer(struct pl_registry *r, uint64_t cnt, char *error, size_t 
 		struct pl_feed_record rec;
 
 		if (fread_unlocked(&rec, sizeof(rec), 1, r->spool) != 1)
-			return pl_registry_fail(-EIO, error, error_size,
-						"temporary file: cannot be read back");
+			return pl_fail(-EIO, error, error_size,
+				       "temporary file: cannot be read back");
 		PL_CHECK(pl_feed_writer_add(r->writer, rec.cert_id, rec.facts, rec.op) == 0);
 	}
 	return 0;
@@ -315,8 +313,7 @@ static int store_segments(struct pl_registry *r, uint64_t now_s, bool heartbeat,
 	uint64_t left = r->spool_cnt;
 
 	if (fflush(r->spool) != 0 || fseeko(r->spool, 0, SEEK_SET) != 0)
-		return pl_registry_fail(-errno, error, error_size, "temporary file: %s",
-					strerror(errno));
+		return pl_fail(-errno, error, error_size, "temporary file: %s", strerror(errno));
 	while (left > 0 || heartbeat) {
 		uint64_t cnt = left < PL_FEED_RECORDS_MAX ? left : PL_FEED_RECORDS_MAX;
 		/* Only with the last one the feed is complete up to now: an appliance that has half of a
@@ -329,8 +326,8 @@ static int store_segments(struct pl_registry *r, uint64_t now_s, bool heartbeat,
 
 		if (rc == 0 &&
 		    pl_feed_writer_seal(r->writer, pos, as_of, r->seckey, &seg, &data, &size) != 0)
-			rc = pl_registry_fail(-EINVAL, error, error_size,
-					      "no segment can be as of %" PRIu64, as_of);
+			rc = pl_fail(-EINVAL, error, error_size, "no segment can be as of %" PRIu64,
+				     as_of);
 		/* The row before the file: if the database cannot take it, nothing is out yet. */
 		if (rc == 0)
 			rc = pl_registry_segment_add(r, &seg, error, error_size);
@@ -353,10 +350,10 @@ int pl_registry_commit(struct pl_registry *r, uint64_t now_s, bool heartbeat,
 
 	PL_CHECK(r->in_operation);
 	if (now_s < r->pos.as_of)
-		rc = pl_registry_fail(-ESTALE, error, error_size,
-				      "the clock says %" PRIu64 " but the feed is as of %" PRIu64
-				      " already: set this machine's clock right",
-				      now_s, r->pos.as_of);
+		rc = pl_fail(-ESTALE, error, error_size,
+			     "the clock says %" PRIu64 " but the feed is as of %" PRIu64
+			     " already: set this machine's clock right",
+			     now_s, r->pos.as_of);
 	if (rc == 0)
 		rc = store_segments(r, now_s, heartbeat && r->spool_cnt == 0, &pos, error,
 				    error_size);

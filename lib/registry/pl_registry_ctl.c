@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "base/pl_fail.h"
 #include "registry/pl_registry_pvt.h"
 
 static bool name_is_good(const char *name)
@@ -34,9 +35,9 @@ static int check_name(struct pl_registry *r, const struct pl_registry_gateway *g
 	sqlite3_bind_text(st, 2, g->name, -1, SQLITE_STATIC);
 	step = sqlite3_step(st);
 	if (step == SQLITE_ROW)
-		rc = pl_registry_fail(-EEXIST, error, error_size, "gateway %u is \"%s\" already",
-				      (uint32_t)sqlite3_column_int64(st, 0),
-				      (const char *)sqlite3_column_text(st, 1));
+		rc = pl_fail(-EEXIST, error, error_size, "gateway %u is \"%s\" already",
+			     (uint32_t)sqlite3_column_int64(st, 0),
+			     (const char *)sqlite3_column_text(st, 1));
 	else if (step != SQLITE_DONE)
 		rc = pl_registry_sql_failed(r, "reading gateways", error, error_size);
 	sqlite3_finalize(st);
@@ -102,11 +103,10 @@ static int check_key_room(struct pl_registry *r, const struct pl_registry_gatewa
 	int rc = count_keys(r, g->id, g->key_epoch, &has, &all, error, error_size);
 
 	if (rc == 0 && has == 0 && all >= PL_REGISTRY_EPOCHS_MAX)
-		return pl_registry_fail(
-			-E2BIG, error, error_size,
-			"gateway %u has keys of %u epochs already, and no more than "
-			"that at a time: retire the old one first (gateway retire)",
-			g->id, PL_REGISTRY_EPOCHS_MAX);
+		return pl_fail(-E2BIG, error, error_size,
+			       "gateway %u has keys of %u epochs already, and no more than "
+			       "that at a time: retire the old one first (gateway retire)",
+			       g->id, PL_REGISTRY_EPOCHS_MAX);
 	return rc;
 }
 
@@ -118,10 +118,9 @@ int pl_registry_gateway_add(struct pl_registry *r, const struct pl_registry_gate
 
 	PL_CHECK(r->store != NULL && !r->in_operation);
 	if (!name_is_good(g->name))
-		return pl_registry_fail(
-			-EINVAL, error, error_size,
-			"a gateway's name has 1 to %u bytes and no control characters",
-			PL_REGISTRY_NAME_MAX);
+		return pl_fail(-EINVAL, error, error_size,
+			       "a gateway's name has 1 to %u bytes and no control characters",
+			       PL_REGISTRY_NAME_MAX);
 	rc = check_name(r, g, error, error_size);
 	if (rc == 0)
 		rc = check_key_room(r, g, error, error_size);
@@ -136,9 +135,8 @@ int pl_registry_gateway_add(struct pl_registry *r, const struct pl_registry_gate
 			r, "INSERT OR IGNORE INTO gateway_key (gateway_id, epoch) VALUES (?1, ?2)",
 			g->id, g->key_epoch, NULL, &changes, error, error_size);
 	if (rc == 0 && changes == 0)
-		rc = pl_registry_fail(-EEXIST, error, error_size,
-				      "gateway %u has a key of epoch %u already", g->id,
-				      g->key_epoch);
+		rc = pl_fail(-EEXIST, error, error_size, "gateway %u has a key of epoch %u already",
+			     g->id, g->key_epoch);
 	if (rc == 0)
 		rc = pl_registry_run(r, r->commit, "committing", error, error_size);
 	if (rc != 0 && sqlite3_get_autocommit(r->db) == 0) {
@@ -185,13 +183,13 @@ int pl_registry_gateway_retire(struct pl_registry *r, uint32_t id, uint8_t key_e
 
 	PL_CHECK(r->store != NULL && !r->in_operation);
 	if (rc == 0 && has == 0)
-		return pl_registry_fail(-ENOENT, error, error_size,
-					"gateway %u has no key of epoch %u", id, key_epoch);
+		return pl_fail(-ENOENT, error, error_size, "gateway %u has no key of epoch %u", id,
+			       key_epoch);
 	if (rc == 0 && all == 1)
-		return pl_registry_fail(-EBUSY, error, error_size,
-					"gateway %u has only its key of epoch %u: give it another "
-					"first (gateway rotate)",
-					id, key_epoch);
+		return pl_fail(-EBUSY, error, error_size,
+			       "gateway %u has only its key of epoch %u: give it another "
+			       "first (gateway rotate)",
+			       id, key_epoch);
 	if (rc == 0)
 		rc = run_with(r, "DELETE FROM gateway_key WHERE gateway_id = ?1 AND epoch = ?2", id,
 			      key_epoch, NULL, &changes, error, error_size);
@@ -204,14 +202,14 @@ static int epochs_check_room(struct pl_registry *r, uint8_t epoch, char *error, 
 	int rc = pl_registry_epochs(r, &mask, error, error_size);
 
 	if (rc == 0 && (mask >> epoch & 1) != 0)
-		return pl_registry_fail(-EEXIST, error, error_size,
-					"token key epoch %u is there already", epoch);
+		return pl_fail(-EEXIST, error, error_size, "token key epoch %u is there already",
+			       epoch);
 	if (rc == 0 && (uint32_t)__builtin_popcount(mask) >= PL_REGISTRY_EPOCHS_MAX)
-		return pl_registry_fail(-E2BIG, error, error_size,
-					"there are %u token key epochs already, and no more than "
-					"that at a time: move the certificates off the old one and "
-					"retire it (token move, token retire)",
-					PL_REGISTRY_EPOCHS_MAX);
+		return pl_fail(-E2BIG, error, error_size,
+			       "there are %u token key epochs already, and no more than "
+			       "that at a time: move the certificates off the old one and "
+			       "retire it (token move, token retire)",
+			       PL_REGISTRY_EPOCHS_MAX);
 	return rc;
 }
 
@@ -246,8 +244,7 @@ static int epoch_check_there(struct pl_registry *r, uint8_t epoch, char *error, 
 	int rc = pl_registry_epochs(r, &mask, error, error_size);
 
 	if (rc == 0 && (epoch >= 8 || (mask >> epoch & 1) == 0))
-		return pl_registry_fail(-ENOENT, error, error_size,
-					"there is no token key epoch %u", epoch);
+		return pl_fail(-ENOENT, error, error_size, "there is no token key epoch %u", epoch);
 	return rc;
 }
 
@@ -279,17 +276,17 @@ int pl_registry_epoch_retire(struct pl_registry *r, uint8_t epoch, char *error, 
 	if (rc == 0)
 		rc = pl_registry_epoch_issuing(r, &issuing, error, error_size);
 	if (rc == 0 && issuing == epoch)
-		return pl_registry_fail(-EBUSY, error, error_size,
-					"token key epoch %u is the one that new certificates get: "
-					"make another and use it first (token add, token use)",
-					epoch);
+		return pl_fail(-EBUSY, error, error_size,
+			       "token key epoch %u is the one that new certificates get: "
+			       "make another and use it first (token add, token use)",
+			       epoch);
 	if (rc == 0)
 		rc = pl_registry_epoch_certs(r, epoch, &cert_cnt, error, error_size);
 	if (rc == 0 && cert_cnt != 0)
-		return pl_registry_fail(-EBUSY, error, error_size,
-					"%" PRIu64 " certificates are under token key epoch %u: "
-					"move them first (token move)",
-					cert_cnt, epoch);
+		return pl_fail(-EBUSY, error, error_size,
+			       "%" PRIu64 " certificates are under token key epoch %u: "
+			       "move them first (token move)",
+			       cert_cnt, epoch);
 	if (rc == 0)
 		rc = run_with(r, "DELETE FROM token_epoch WHERE epoch = ?1 AND ?2 = ?2", epoch, 0,
 			      NULL, &changes, error, error_size);
@@ -316,7 +313,7 @@ int pl_registry_epoch_issuing(struct pl_registry *r, uint8_t *epoch, char *error
 	if (step == SQLITE_ROW)
 		*epoch = (uint8_t)sqlite3_column_int(st, 0);
 	else if (step == SQLITE_DONE)
-		rc = pl_registry_fail(-ENOENT, error, error_size, "there is no token key epoch");
+		rc = pl_fail(-ENOENT, error, error_size, "there is no token key epoch");
 	else
 		rc = pl_registry_sql_failed(r, "reading key epochs", error, error_size);
 	sqlite3_finalize(st);

@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/pl_fail.h"
 #include "registry/pl_registry_pvt.h"
 
 #define APPLICATION_ID 0x504c5247 /* "PLRG" */
@@ -76,16 +76,6 @@ static const char schema[] =
 static_assert(APPLICATION_ID == 1347179079, "as in the schema");
 static_assert(PL_REGISTRY_SCHEMA == 1, "as in the schema");
 
-int pl_registry_fail(int rc, char *error, size_t error_size, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, error_size, format, args);
-	va_end(args);
-	return rc;
-}
-
 int pl_registry_sql_failed(struct pl_registry *r, const char *doing, char *error, size_t error_size)
 {
 	static const struct {
@@ -102,8 +92,7 @@ int pl_registry_sql_failed(struct pl_registry *r, const char *doing, char *error
 	for (uint32_t i = 0; i < PL_ARRAY_CNT(codes); i++)
 		if (codes[i].code == code)
 			rc = codes[i].rc;
-	return pl_registry_fail(rc, error, error_size, "registry: %s: %s", doing,
-				sqlite3_errmsg(r->db));
+	return pl_fail(rc, error, error_size, "registry: %s: %s", doing, sqlite3_errmsg(r->db));
 }
 
 int pl_registry_prepare(struct pl_registry *r, const char *sql, sqlite3_stmt **out, char *error,
@@ -159,8 +148,8 @@ static int open_db(struct pl_registry *r, const char *path, int flags, char *err
 	if (sqlite3_open_v2(path, &r->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
 		int rc = r->db == NULL ? -ENOMEM : -EACCES;
 
-		return pl_registry_fail(rc, error, error_size, "%s: %s", path,
-					r->db == NULL ? "out of memory" : sqlite3_errmsg(r->db));
+		return pl_fail(rc, error, error_size, "%s: %s", path,
+			       r->db == NULL ? "out of memory" : sqlite3_errmsg(r->db));
 	}
 	sqlite3_busy_timeout(r->db, 5000);
 	/* FULL: a gateway that was added is in no segment, and must outlive a power failure. The
@@ -175,8 +164,7 @@ static int open_db(struct pl_registry *r, const char *path, int flags, char *err
 static int db_path(const char *dir_path, char path[PATH_MAX], char *error, size_t error_size)
 {
 	if (snprintf(path, PATH_MAX, "%s/" PL_REGISTRY_DB_NAME, dir_path) >= PATH_MAX)
-		return pl_registry_fail(-ENAMETOOLONG, error, error_size, "%s: name is too long",
-					dir_path);
+		return pl_fail(-ENAMETOOLONG, error, error_size, "%s: name is too long", dir_path);
 	return 0;
 }
 
@@ -213,12 +201,11 @@ int pl_registry_create(const char *dir_path, uint64_t stream_id, char *error, si
 	(void)snprintf(feed, sizeof(feed), "%.4000s/" PL_REGISTRY_FEED_NAME, dir_path);
 	/* Open to readers: what is in it is signed, and appliances take it from there. */
 	if (mkdir(feed, 0755) != 0 && errno != EEXIST)
-		return pl_registry_fail(-errno, error, error_size, "%s: %s", feed, strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: %s", feed, strerror(errno));
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return pl_registry_fail(-errno, error, error_size, "%s: %s", path,
-					errno == EEXIST ? "there is a registry already"
-							: strerror(errno));
+		return pl_fail(-errno, error, error_size, "%s: %s", path,
+			       errno == EEXIST ? "there is a registry already" : strerror(errno));
 	close(fd);
 	rc = open_db(&r, path, SQLITE_OPEN_READWRITE, error, error_size);
 	if (rc == 0)
@@ -236,21 +223,21 @@ static int check_db(struct pl_registry *r, const char *path, uint64_t stream_id,
 	int rc = query_number(r, "PRAGMA application_id", &application, error, error_size);
 
 	if (rc == 0 && application != APPLICATION_ID)
-		return pl_registry_fail(-EINVAL, error, error_size, "%s: not a registry", path);
+		return pl_fail(-EINVAL, error, error_size, "%s: not a registry", path);
 	if (rc == 0)
 		rc = query_number(r, "PRAGMA user_version", &version, error, error_size);
 	if (rc == 0 && version != PL_REGISTRY_SCHEMA)
-		return pl_registry_fail(-EINVAL, error, error_size,
-					"%s: has schema %d, this program knows %d: use the version "
-					"of passline that made it, or a later one",
-					path, (int)version, PL_REGISTRY_SCHEMA);
+		return pl_fail(-EINVAL, error, error_size,
+			       "%s: has schema %d, this program knows %d: use the version "
+			       "of passline that made it, or a later one",
+			       path, (int)version, PL_REGISTRY_SCHEMA);
 	if (rc == 0)
 		rc = query_number(r, "SELECT stream_id FROM authority", &stream, error, error_size);
 	if (rc == 0 && (uint64_t)stream != stream_id)
-		return pl_registry_fail(-EINVAL, error, error_size,
-					"%s: is of stream %016" PRIx64
-					", the authority's key of %016" PRIx64,
-					path, (uint64_t)stream, stream_id);
+		return pl_fail(-EINVAL, error, error_size,
+			       "%s: is of stream %016" PRIx64
+			       ", the authority's key of %016" PRIx64,
+			       path, (uint64_t)stream, stream_id);
 	return rc;
 }
 
@@ -318,13 +305,13 @@ static int catch_up_read(struct catch_up *c, struct pl_feed_pos *from)
 	if (c->rc != 0)
 		return c->rc;
 	if (e == PL_FEED_APPLY)
-		return pl_registry_fail(-EBADMSG, c->error, c->error_size,
-					"feed/%s is not the segment that the registry has under "
-					"this number: restore both from one backup",
-					report.name);
+		return pl_fail(-EBADMSG, c->error, c->error_size,
+			       "feed/%s is not the segment that the registry has under "
+			       "this number: restore both from one backup",
+			       report.name);
 	if (e != PL_FEED_OK)
-		return pl_registry_fail(-EBADMSG, c->error, c->error_size,
-					"the feed cannot be followed: feed/%s", report.text);
+		return pl_fail(-EBADMSG, c->error, c->error_size,
+			       "the feed cannot be followed: feed/%s", report.text);
 	return 0;
 }
 
@@ -342,10 +329,10 @@ static int catch_up(struct pl_registry *r, char *error, size_t error_size)
 		return rc;
 	rc = catch_up_read(&c, &from);
 	if (rc == 0 && r->pos.sequence != 0 && !c.last_seen)
-		rc = pl_registry_fail(-EBADMSG, error, error_size,
-				      "segment %" PRIu64 " is in the registry but not in the feed "
-				      "directory: restore the feed's files",
-				      r->pos.sequence);
+		rc = pl_fail(-EBADMSG, error, error_size,
+			     "segment %" PRIu64 " is in the registry but not in the feed "
+			     "directory: restore the feed's files",
+			     r->pos.sequence);
 	if (rc == 0)
 		rc = pl_feed_store_settle(r->store, &r->pos, &adopted, error, error_size);
 	if (rc == 0 && adopted)
@@ -395,7 +382,7 @@ static int open_feed(struct pl_registry *r, const struct pl_registry_conf *conf,
 	if (rc == 0)
 		rc = pl_feed_writer_create(&r->writer);
 	if (rc == -ENOMEM)
-		(void)pl_registry_fail(rc, error, error_size, "out of memory");
+		(void)pl_fail(rc, error, error_size, "out of memory");
 	return rc;
 }
 
@@ -411,13 +398,12 @@ int pl_registry_open(const struct pl_registry_conf *conf, struct pl_registry **o
 		r->dir_path = strdup(conf->dir_path);
 	if (r == NULL || r->dir_path == NULL) {
 		free(r);
-		return pl_registry_fail(-ENOMEM, error, error_size, "out of memory");
+		return pl_fail(-ENOMEM, error, error_size, "out of memory");
 	}
 	rc = db_path(conf->dir_path, path, error, error_size);
 	if (rc == 0 && access(path, F_OK) != 0)
-		rc = pl_registry_fail(-errno, error, error_size,
-				      "%s: %s: make an authority first, with keygen", path,
-				      strerror(errno));
+		rc = pl_fail(-errno, error, error_size,
+			     "%s: %s: make an authority first, with keygen", path, strerror(errno));
 	/* The lock first: who has it not must not even look at the database for writing. */
 	if (rc == 0 && write)
 		rc = open_feed(r, conf, error, error_size);

@@ -33,8 +33,6 @@ PL_MUST_USE int pl_registry_prepare(struct pl_registry *r, const char *sql, sqli
 /** Step a statement that gives no rows, and reset it. @return 0 or -errno. */
 PL_MUST_USE int pl_registry_run(struct pl_registry *r, sqlite3_stmt *st, const char *doing,
 				char *error, size_t error_size);
-__attribute__((format(printf, 4, 5))) int pl_registry_fail(int rc, char *error, size_t error_size,
-							   const char *format, ...);
 
 /** Apply one record of the feed to the database, in the transaction that is open. */
 PL_MUST_USE int pl_registry_apply(struct pl_registry *r, const struct pl_feed_segment *seg,

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "base/pl_fail.h"
 #include "registry/pl_registry_pvt.h"
 
 struct snapshot {
@@ -39,10 +40,10 @@ static int end_chunk(struct snapshot *s)
 	int rc;
 
 	if (pl_feed_writer_seal_chunk(r->writer, &s->pos, r->seckey, &seg, &data, &size) != 0)
-		return pl_registry_fail(-EBADMSG, s->error, s->error_size,
-					"the registry changed while it was read, or holds a "
-					"certificate that no feed may carry: run `sqlite3 "
-					"registry.db 'PRAGMA integrity_check'`");
+		return pl_fail(-EBADMSG, s->error, s->error_size,
+			       "the registry changed while it was read, or holds a "
+			       "certificate that no feed may carry: run `sqlite3 "
+			       "registry.db 'PRAGMA integrity_check'`");
 	if (!is_there(s, data, size, &another)) {
 		/* Of an attempt with other sizes: chunks after it chain to it. */
 		rc = another ? pl_feed_store_snapshot_drop(
@@ -65,8 +66,8 @@ static int add_cert(void *ctx, const struct pl_cert *c)
 	struct snapshot *s = ctx;
 
 	if (pl_feed_writer_add(s->r->writer, c->id, pl_facts_pack(c), PL_FEED_PUT) != 0) {
-		s->rc = pl_registry_fail(-EBADMSG, s->error, s->error_size,
-					 "0x%016" PRIx64 ": not a certificate", c->id);
+		s->rc = pl_fail(-EBADMSG, s->error, s->error_size,
+				"0x%016" PRIx64 ": not a certificate", c->id);
 		return -1;
 	}
 	if (pl_feed_writer_record_cnt(s->r->writer) == s->chunk_records_max)
@@ -115,8 +116,8 @@ static int write_all(struct snapshot *s)
 	if (!pl_feed_chunk_complete(&s->pos))
 		rc = end_chunk(s);
 	if (rc == 0 && !pl_feed_chunk_complete(&s->pos))
-		rc = pl_registry_fail(-EBADMSG, s->error, s->error_size,
-				      "the registry changed while it was read");
+		rc = pl_fail(-EBADMSG, s->error, s->error_size,
+			     "the registry changed while it was read");
 	return rc;
 }
 
@@ -135,12 +136,12 @@ int pl_registry_snapshot(struct pl_registry *r, uint32_t chunk_records_max,
 		 chunk_records_max <= PL_FEED_RECORDS_MAX);
 	memset(out, 0, sizeof(*out));
 	if (r->stale)
-		return pl_registry_fail(-EIO, error, error_size,
-					"the registry must be opened anew after a failure");
+		return pl_fail(-EIO, error, error_size,
+			       "the registry must be opened anew after a failure");
 	if (r->pos.sequence == 0)
-		return pl_registry_fail(-ENODATA, error, error_size,
-					"nothing was published yet: there is nothing to be a "
-					"snapshot of; issue certificates, or run publish");
+		return pl_fail(-ENODATA, error, error_size,
+			       "nothing was published yet: there is nothing to be a "
+			       "snapshot of; issue certificates, or run publish");
 	if (is_complete(r, &out->snapshot))
 		return 0;
 	rc = count_certs(r, &cert_cnt, error, error_size);
@@ -148,10 +149,10 @@ int pl_registry_snapshot(struct pl_registry *r, uint32_t chunk_records_max,
 		return rc;
 	chunk_cnt = cert_cnt == 0 ? 1 : (cert_cnt + chunk_records_max - 1) / chunk_records_max;
 	if (chunk_cnt > PL_FEED_CHUNKS_MAX)
-		return pl_registry_fail(-E2BIG, error, error_size,
-					"%" PRIu64 " certificates in chunks of %u are %" PRIu64
-					" chunks, and %u is the limit: make them larger",
-					cert_cnt, chunk_records_max, chunk_cnt, PL_FEED_CHUNKS_MAX);
+		return pl_fail(-E2BIG, error, error_size,
+			       "%" PRIu64 " certificates in chunks of %u are %" PRIu64
+			       " chunks, and %u is the limit: make them larger",
+			       cert_cnt, chunk_records_max, chunk_cnt, PL_FEED_CHUNKS_MAX);
 	s.pos.snapshot = (struct pl_feed_snapshot){
 		.covers = r->pos, .record_cnt = cert_cnt, .chunk_cnt = (uint32_t)chunk_cnt};
 	rc = write_all(&s);
@@ -176,15 +177,14 @@ int pl_registry_prune(struct pl_registry *r, uint32_t keep_cnt, struct pl_regist
 		if (rc == -ENOENT)
 			return 0;
 		if (rc != 0)
-			return pl_registry_fail(rc, error, error_size,
-						"the feed directory cannot be read: %s",
-						strerror(-rc));
+			return pl_fail(rc, error, error_size,
+				       "the feed directory cannot be read: %s", strerror(-rc));
 	}
 	if (pl_feed_store_snapshot_read(r->store, &snapshot, NULL, NULL, &report) != PL_FEED_OK)
-		return pl_registry_fail(-EBADMSG, error, error_size,
-					"the snapshot of segment %" PRIu64
-					" cannot be relied on, so nothing was deleted: feed/%s",
-					snapshot.covers.sequence, report.text);
+		return pl_fail(-EBADMSG, error, error_size,
+			       "the snapshot of segment %" PRIu64
+			       " cannot be relied on, so nothing was deleted: feed/%s",
+			       snapshot.covers.sequence, report.text);
 	out->sequence = snapshot.covers.sequence;
 	return pl_feed_store_prune(r->store, &snapshot, &out->feed, error, error_size);
 }

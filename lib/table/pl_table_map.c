@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -15,6 +14,7 @@
 #include <linux/mempolicy.h>
 #include <linux/memfd.h>
 
+#include "base/pl_fail.h"
 #include "table/pl_table_pvt.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -25,17 +25,6 @@
  * the free slots; below, up. */
 #define ROUND_DOWN_PAGES 32u
 #define BYTES_PER_CERT   32u
-
-__attribute__((format(printf, 4, 5))) static int fail(char *error, size_t size, int rc,
-						      const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, size, format, args);
-	va_end(args);
-	return rc;
-}
 
 uint64_t pl_table_size(uint64_t capacity, uint64_t page_size)
 {
@@ -73,21 +62,21 @@ static int map_populate(struct pl_map *m, void *base, int numa_node, char *error
 		unsigned long mask[16] = {0};
 
 		if ((unsigned int)numa_node >= 8 * sizeof(mask))
-			return fail(error, error_size, -EINVAL, "NUMA node %d: no such node",
-				    numa_node);
+			return pl_fail(-EINVAL, error, error_size, "NUMA node %d: no such node",
+				       numa_node);
 		mask[(size_t)numa_node / 64] = 1ul << ((size_t)numa_node % 64);
 		if (syscall(SYS_mbind, base, m->size, MPOL_BIND, mask, 8 * sizeof(mask), 0) != 0)
-			return fail(error, error_size, -errno,
-				    "cannot place %" PRIu64 " MB on NUMA node %d: %s",
-				    m->size >> 20, numa_node, strerror(errno));
+			return pl_fail(-errno, error, error_size,
+				       "cannot place %" PRIu64 " MB on NUMA node %d: %s",
+				       m->size >> 20, numa_node, strerror(errno));
 	}
 	if (!m->huge)
 		(void)madvise(base, m->size, MADV_HUGEPAGE);
 	if (madvise(base, m->size, MADV_POPULATE_WRITE) != 0)
-		return fail(error, error_size, -ENOMEM,
-			    "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s: %s",
-			    m->size >> 20, m->page_size >> 10,
-			    numa_node >= 0 ? " on the chosen NUMA node" : "", strerror(errno));
+		return pl_fail(-ENOMEM, error, error_size,
+			       "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s: %s",
+			       m->size >> 20, m->page_size >> 10,
+			       numa_node >= 0 ? " on the chosen NUMA node" : "", strerror(errno));
 	return 0;
 }
 
@@ -131,9 +120,9 @@ static int memory_check(const struct pl_map *m, char *error, size_t error_size)
 		have = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
 	if (m->size <= have)
 		return 0;
-	return fail(error, error_size, -ENOMEM,
-		    "no memory for a table of %" PRIu64 " MB at %s: there are %" PRIu64 " MB",
-		    m->size >> 20, m->path != NULL ? m->path : "no path", have >> 20);
+	return pl_fail(-ENOMEM, error, error_size,
+		       "no memory for a table of %" PRIu64 " MB at %s: there are %" PRIu64 " MB",
+		       m->size >> 20, m->path != NULL ? m->path : "no path", have >> 20);
 }
 
 #define PART_SUFFIX ".part"
@@ -172,10 +161,11 @@ static int part_open(const char *path, struct pl_map *m, char *error, size_t err
 	int rc = -EEXIST;
 
 	if (access(path, F_OK) == 0)
-		return fail(error, error_size, rc, "cannot create %s: %s", path, strerror(EEXIST));
+		return pl_fail(rc, error, error_size, "cannot create %s: %s", path,
+			       strerror(EEXIST));
 	if (asprintf(&m->path, "%s" PART_SUFFIX, path) < 0) {
 		m->path = NULL;
-		return fail(error, error_size, -ENOMEM, "out of memory");
+		return pl_fail(-ENOMEM, error, error_size, "out of memory");
 	}
 	for (uint32_t tries = 0; tries < 2 && rc == -EEXIST; tries++) {
 		m->fd = open(m->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -188,11 +178,12 @@ static int part_open(const char *path, struct pl_map *m, char *error, size_t err
 	}
 	if (rc == 0)
 		return 0;
-	fail(error, error_size, rc, "cannot create %s: %s", m->path,
-	     rc == -EBUSY    ? "another process is making it"
-	     : rc == -ENOENT ? "its directory is not there: mount hugetlbfs there for hugepages, "
-			       "or name another path"
-			     : strerror(-rc));
+	pl_fail(rc, error, error_size, "cannot create %s: %s", m->path,
+		rc == -EBUSY ? "another process is making it"
+		: rc == -ENOENT
+			? "its directory is not there: mount hugetlbfs there for hugepages, "
+			  "or name another path"
+			: strerror(-rc));
 	free(m->path); /* not ours to remove */
 	m->path = NULL;
 	return rc;
@@ -203,11 +194,11 @@ static int part_finish(const char *path, struct pl_map *m, char *error, size_t e
 	char *name = strdup(path);
 
 	if (name == NULL)
-		return fail(error, error_size, -ENOMEM, "out of memory");
+		return pl_fail(-ENOMEM, error, error_size, "out of memory");
 	if (renameat2(AT_FDCWD, m->path, AT_FDCWD, path, RENAME_NOREPLACE) != 0) {
 		free(name);
-		return fail(error, error_size, -errno, "cannot name %s %s: %s", m->path, path,
-			    strerror(errno));
+		return pl_fail(-errno, error, error_size, "cannot name %s %s: %s", m->path, path,
+			       strerror(errno));
 	}
 	free(m->path);
 	m->path = name;
@@ -220,7 +211,7 @@ static int map_open_new(const char *path, struct pl_map *m, char *error, size_t 
 		return part_open(path, m, error, error_size);
 	m->fd = memfd_create("passline-table", MFD_CLOEXEC);
 	if (m->fd < 0)
-		return fail(error, error_size, -errno, "memfd_create: %s", strerror(errno));
+		return pl_fail(-errno, error, error_size, "memfd_create: %s", strerror(errno));
 	return 0;
 }
 
@@ -295,19 +286,19 @@ static int map_new(const char *name, struct pl_map *m, void **base, char *error,
 	int rc;
 
 	if (flock(m->fd, LOCK_EX | LOCK_NB) != 0)
-		return fail(error, error_size, -EBUSY, "%s is locked by another process", name);
+		return pl_fail(-EBUSY, error, error_size, "%s is locked by another process", name);
 	rc = memory_check(m, error, error_size);
 	if (rc != 0)
 		return rc;
 	if (ftruncate(m->fd, (off_t)m->size) != 0)
-		return fail(error, error_size, -errno, "cannot make %s %" PRIu64 " MB long: %s",
-			    name, m->size >> 20, strerror(errno));
+		return pl_fail(-errno, error, error_size, "cannot make %s %" PRIu64 " MB long: %s",
+			       name, m->size >> 20, strerror(errno));
 	*base = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	if (*base == MAP_FAILED)
-		return fail(error, error_size, -errno,
-			    "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s: %s",
-			    m->size >> 20, m->page_size >> 10,
-			    m->huge ? " (raise vm.nr_hugepages)" : "", strerror(errno));
+		return pl_fail(-errno, error, error_size,
+			       "no memory for %" PRIu64 " MB in pages of %" PRIu64 " kB%s: %s",
+			       m->size >> 20, m->page_size >> 10,
+			       m->huge ? " (raise vm.nr_hugepages)" : "", strerror(errno));
 	return 0;
 }
 
@@ -321,14 +312,14 @@ int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_n
 	int rc;
 
 	if (m == NULL)
-		return fail(error, error_size, -ENOMEM, "out of memory");
+		return pl_fail(-ENOMEM, error, error_size, "out of memory");
 	m->fd = -1;
 	rc = map_open_new(path, m, error, error_size);
 	if (rc != 0)
 		goto err;
 	rc = fd_pages(m->fd, m);
 	if (rc != 0) {
-		fail(error, error_size, rc, "%s: %s", name, strerror(-rc));
+		pl_fail(rc, error, error_size, "%s: %s", name, strerror(-rc));
 		goto err;
 	}
 	if (path == NULL)
@@ -342,7 +333,7 @@ int pl_map_create(const char *path, uint64_t capacity, uint64_t seed, int numa_n
 	if (rc == 0) {
 		rc = header_init(m, capacity, seed, tuning, parent);
 		if (rc != 0)
-			fail(error, error_size, rc, "no random numbers");
+			pl_fail(rc, error, error_size, "no random numbers");
 	}
 	if (rc == 0 && path != NULL)
 		rc = part_finish(path, m, error, error_size);
@@ -397,11 +388,12 @@ static int header_verify(const struct pl_map *m, const char *path, char *error, 
 	const struct pl_table_fixed *f = &m->h->fixed;
 
 	if (!is_ours(f))
-		return fail(error, error_size, -EPROTO,
-			    "%s is not a certificate table: remove it, or name another path", path);
+		return pl_fail(-EPROTO, error, error_size,
+			       "%s is not a certificate table: remove it, or name another path",
+			       path);
 	if (f->layout_version != PL_TABLE_LAYOUT_VERSION || f->header_size != PL_TABLE_HEADER_SIZE)
-		return fail(
-			error, error_size, -EILSEQ,
+		return pl_fail(
+			-EILSEQ, error, error_size,
 			"%s has table layout %u, this program has %u: remove it and let the feed "
 			"be loaded again",
 			path, f->layout_version, PL_TABLE_LAYOUT_VERSION);
@@ -412,10 +404,11 @@ static int header_verify(const struct pl_map *m, const char *path, char *error, 
 				    PL_TABLE_STASH_CNT ||
 	    memcmp(f->magic, PL_TABLE_MAGIC, sizeof(f->magic)) != 0 || !journal_sound(m) ||
 	    atomic_load_explicit(&m->h->ready, memory_order_acquire) == 0)
-		return fail(error, error_size, -EILSEQ,
-			    "%s is damaged or was never completed: remove it and let the feed be "
-			    "loaded again",
-			    path);
+		return pl_fail(
+			-EILSEQ, error, error_size,
+			"%s is damaged or was never completed: remove it and let the feed be "
+			"loaded again",
+			path);
 	return 0;
 }
 
@@ -427,28 +420,29 @@ int pl_map_attach(const char *path, struct pl_map **out, char *error, size_t err
 	int rc;
 
 	if (m == NULL)
-		return fail(error, error_size, -ENOMEM, "out of memory");
+		return pl_fail(-ENOMEM, error, error_size, "out of memory");
 	m->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (m->fd < 0 || fstat(m->fd, &st) != 0 || (m->path = strdup(path)) == NULL) {
-		rc = fail(error, error_size, -errno, "cannot open %s: %s", path, strerror(errno));
+		rc = pl_fail(-errno, error, error_size, "cannot open %s: %s", path,
+			     strerror(errno));
 		goto err;
 	}
 	rc = fd_pages(m->fd, m);
 	if (rc != 0 || !S_ISREG(st.st_mode) ||
 	    (uint64_t)st.st_size <
 		    PL_TABLE_HEADER_SIZE + (2 + PL_TABLE_STASH_CNT) * sizeof(struct pl_bucket)) {
-		rc = fail(error, error_size,
-			  rc == 0 && S_ISREG(st.st_mode) && begins_as_ours(m->fd) ? -EILSEQ
-										  : -EPROTO,
-			  "%s is not a certificate table, or was never completed: remove it, "
-			  "or name another path",
-			  path);
+		rc = pl_fail(rc == 0 && S_ISREG(st.st_mode) && begins_as_ours(m->fd) ? -EILSEQ
+										     : -EPROTO,
+			     error, error_size,
+			     "%s is not a certificate table, or was never completed: remove it, "
+			     "or name another path",
+			     path);
 		goto err;
 	}
 	m->size = (uint64_t)st.st_size;
 	base = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	if (base == MAP_FAILED) {
-		rc = fail(error, error_size, -errno, "cannot map %s: %s", path, strerror(errno));
+		rc = pl_fail(-errno, error, error_size, "cannot map %s: %s", path, strerror(errno));
 		goto err;
 	}
 	map_use(m, base);
