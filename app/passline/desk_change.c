@@ -10,6 +10,17 @@ struct change {
 	bool stop;
 };
 
+/* Done by control, and in the journal, when it returns. */
+static int change(struct pl_app *app, struct pl_ctl_call *call, pl_mailbox_fn fn, struct change *c)
+{
+	int rc;
+
+	pl_desk_who(call, c->who);
+	rc = pl_desk_on_control(app, fn, c, call);
+	(void)pl_journal_sync(&app->journal);
+	return rc;
+}
+
 static int reload_fn(void *ctx, void *arg, char *error, size_t error_size)
 {
 	const struct change *c = arg;
@@ -19,15 +30,11 @@ static int reload_fn(void *ctx, void *arg, char *error, size_t error_size)
 
 int pl_desk_reload(void *ctx, struct pl_ctl_call *call)
 {
-	struct pl_app *app = ctx;
 	struct change c = {0};
 	int rc = pl_ctl_args_known(call, NULL, 0);
 
-	if (rc != 0)
-		return rc;
-	pl_desk_who(call, c.who);
-	rc = pl_desk_on_control(app, reload_fn, &c, call);
-	(void)pl_journal_sync(&app->journal);
+	if (rc == 0)
+		rc = change(ctx, call, reload_fn, &c);
 	if (rc == 0)
 		call->result = json_pack("{s:s}", "text", call->error);
 	return rc;
@@ -46,15 +53,11 @@ static int drain_fn(void *ctx, void *arg, char *error, size_t error_size)
 int pl_desk_drain(void *ctx, struct pl_ctl_call *call)
 {
 	static const char *const names[] = {"stop"};
-	struct pl_app *app = ctx;
 	struct change c = {.stop = json_is_true(json_object_get(call->args, "stop"))};
 	int rc = pl_ctl_args_known(call, names, PL_ARRAY_CNT(names));
 
-	if (rc != 0)
-		return rc;
-	pl_desk_who(call, c.who);
-	rc = pl_desk_on_control(app, drain_fn, &c, call);
-	(void)pl_journal_sync(&app->journal);
+	if (rc == 0)
+		rc = change(ctx, call, drain_fn, &c);
 	if (rc == 0)
 		call->result = json_pack("{s:b, s:b}", "draining", 1, "stopping", c.stop);
 	return rc;
@@ -69,15 +72,11 @@ static int undrain_fn(void *ctx, void *arg, char *error, size_t error_size)
 
 int pl_desk_undrain(void *ctx, struct pl_ctl_call *call)
 {
-	struct pl_app *app = ctx;
 	struct change c = {0};
 	int rc = pl_ctl_args_known(call, NULL, 0);
 
-	if (rc != 0)
-		return rc;
-	pl_desk_who(call, c.who);
-	rc = pl_desk_on_control(app, undrain_fn, &c, call);
-	(void)pl_journal_sync(&app->journal);
+	if (rc == 0)
+		rc = change(ctx, call, undrain_fn, &c);
 	if (rc == 0)
 		call->result = json_pack("{s:b}", "draining", 0);
 	return rc;
