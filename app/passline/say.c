@@ -26,8 +26,8 @@ static struct {
 		  256]; /* lock; the longest has all faults of a configuration */
 } say = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Whoever may write at all may write PIPE_BUF bytes without waiting; a socket has more room then.
- * @return whether all of it went. */
+/* Whoever may write at all may write PIPE_BUF bytes without waiting, unless another process puts something into
+ * the same pipe in between; a socket has more room then. @return whether all of it went. */
 static bool put(const char *text, size_t size)
 {
 	int wait_ms = say.told_cnt == say.lost_cnt ? WAIT_MS : 0;
